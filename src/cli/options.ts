@@ -117,10 +117,14 @@ export function runtimeOption(command: Command): Command {
   );
 }
 
-/** --runtime, and how it uses the processor. */
-export function machineOptions(command: Command): Command {
+/**
+ * --runtime, and how it uses the processor.
+ *
+ * @param usual how many threads it takes where none are given
+ */
+export function machineOptions(command: Command, usual = "all cores"): Command {
   return runtimeOption(command)
-    .option("--threads <n>", "threads (default: all cores)", wholeNumber(1, 256))
+    .option("--threads <n>", `threads (default: ${usual})`, wholeNumber(1, 256))
     .option("--no-revectorise", "do not ask V8 for 256-bit vectors");
 }
 

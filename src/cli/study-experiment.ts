@@ -90,10 +90,11 @@ function asked(runs: StudyRuns, { seeds, data }: ExperimentOptions): StudyRuns {
 /** The command that makes this study again, and goes on with it. */
 function commandOf(name: string, options: ExperimentOptions): string {
   const { tiny, small, seeds, data, out, page } = options;
+  const runtime = options.runtime === "auto" ? undefined : options.runtime;
   const words = [
     ...(tiny ? ["--tiny"] : []),
     ...(small ? ["--small"] : []),
-    ...Object.entries(given({ seeds, data, out, page })).flatMap(([option, value]) => [
+    ...Object.entries(given({ seeds, data, out, page, runtime })).flatMap(([option, value]) => [
       `--${option}`,
       shellWord(String(value)),
     ]),

@@ -31,18 +31,20 @@ const ofKind: Readonly<Record<Study["kind"], readonly (keyof StudyOptions)[]>> =
   experiment: ["tiny", "small", "seeds", "data", "out", "page", "workers"],
 };
 
-const list = (kind: Study["kind"]): string =>
-  studyNames
-    .filter((name) => studies[name].kind === kind)
-    .map((name) => `${name} ${studies[name].shows}`)
-    .join("; ");
+const ofRuns = studyNames
+  .filter((name) => studies[name].kind === "runs")
+  .map((name) => `${name} ${studies[name].shows}`)
+  .join("; ");
 const longest = Math.max(...studyNames.map(({ length }) => length));
 const questions = studyNames.flatMap((name) => {
   const study: Study = studies[name];
   return study.kind === "experiment" ? [`  ${name.padEnd(longest + 2)}${study.question}`] : [];
 });
 
-export const studyCommand: Command = memoryOption(machineOptions(new Command("study")), "studying")
+export const studyCommand: Command = memoryOption(
+  machineOptions(new Command("study"), "all cores; for each run of an experiment 1"),
+  "studying",
+)
   .description(
     "Answer a question by measurement: of trained runs beside each other, or by an experiment that trains its own and writes a page.",
   )
@@ -53,7 +55,7 @@ export const studyCommand: Command = memoryOption(machineOptions(new Command("st
   .option("--tasks <list>", "reasoning: tasks and difficulties, such as khop:1-4,recall (default: the run's own)")
   .option("--questions <n>", "reasoning: questions of each task and difficulty (default: 100)", wholeNumber(1))
   .option("--svg <file>", "of runs: draw the results as one chart")
-  .option("--small", "experiments: a size that takes less than twenty minutes on two cores")
+  .option("--small", "experiments: a size that takes minutes (constraints: half an hour on two cores)")
   .option("--tiny", "experiments: a size that takes seconds, and shows only that everything works")
   .option("--seeds <n>", "experiments: how many seeds (default: the study's own)", wholeNumber(1, 1000))
   .option("--data <source>", "experiments: train on this text (default: the study's own)")
@@ -65,7 +67,7 @@ export const studyCommand: Command = memoryOption(machineOptions(new Command("st
   .addHelpText(
     "after",
     `
-Of runs: ${list("runs")}.
+Of runs: ${ofRuns}.
 Experiments train runs of their own; stopped or killed, the same command goes on:
 ${questions.join("\n")}
 

@@ -81,16 +81,12 @@ Examples:
   )
   .action(async (file: string, options: SweepOptions) => {
     const { sweep, folder } = await openSweep(file, options);
-    if (options.point !== undefined) {
-      const left = await trainSweep(sweep, folder, options);
-      if (!left && !options.json)
-        process.stdout.write(
-          `The results of all runs, when they are done: birkhoff sweep ${shellWord(folder)} --report\n`,
-        );
-      return;
-    }
     const stopped = options.report ? false : await trainSweep(sweep, folder, options);
-    await report(sweep, folder, stopped, options);
+    if (options.point === undefined) await report(sweep, folder, stopped, options);
+    else if (!stopped && !options.json)
+      process.stdout.write(
+        `The results of all runs, when they are done: birkhoff sweep ${shellWord(folder)} --report\n`,
+      );
   });
 
 /** The sweep that a file or a folder holds, and the folder of its runs. */

@@ -66,6 +66,7 @@ export function programInPrecision<O extends Outputs>(
   const rounded = withPolicy(resultsOf(spec).map(needed).map(apart), policy);
   const place = (tensor: Tensor): Tensor => rounded(apart(needed(tensor)));
   return {
+    ...spec,
     outputs: withTensors(spec.outputs, place),
     updates: (spec.updates ?? []).map(([state, value]): [Tensor, Tensor] => [state, place(value)]),
     passing: (spec.passing ?? []).map(place),

@@ -6,7 +6,7 @@ import { expectFields } from "../basics/fields.ts";
 import { showValue } from "../basics/show.ts";
 import { didYouMean } from "../basics/names.ts";
 import { type StateAttributes, stateOf } from "../graph/state.ts";
-import { showShape, type Tensor } from "../graph/tensor.ts";
+import { ancestors, showShape, type Tensor } from "../graph/tensor.ts";
 
 /**
  * Values of a tensor, row-major: of f32 a Float32Array (a Float64Array on the reference), of i32 an Int32Array, of
@@ -92,6 +92,24 @@ export function withTensors<O extends Output>(output: O, other: (tensor: Tensor)
 export function resultsOf({ outputs, updates = [], passing = [] }: ProgramSpec): Tensor[] {
   return [...tensorsOf(outputs), ...updates.map(([, value]) => value), ...passing];
 }
+
+/** The states that programs read or update. */
+export function statesOf(programs: readonly ProgramSpec[]): ReadonlySet<Tensor> {
+  const states = new Set<Tensor>();
+  for (const spec of programs) {
+    for (const [state] of spec.updates ?? []) states.add(state);
+    for (const { outputs } of ancestors(resultsOf(spec))) if (stateOf(outputs[0]!)) states.add(outputs[0]!);
+  }
+  return states;
+}
+
+/** Those of them that stay when the programs are released, until they are forgotten; see states.ts. */
+export const lastingStatesOf = (programs: readonly ProgramSpec[]): Tensor[] =>
+  [...statesOf(programs)].filter((state) => ["parameter", "state"].includes(stateOf(state)!.kind));
+
+/** The values as float32: themselves where they are. */
+export const floatsOf = (values: TensorValues): Float32Array =>
+  values instanceof Float32Array ? values : Float32Array.from(values);
 
 /** Throw unless a program is described: named outputs of tensors, and updates in pairs. */
 export function expectSpec(spec: ProgramSpec): void {

@@ -100,6 +100,20 @@ export async function runWhole({
   else for (const part of parts!()) await part.run();
 }
 
+/** Execute a program once, and let something happen between its parts. */
+export async function runInParts(
+  program: Pick<ProgramOf<unknown>, "parts" | "run">,
+  between: () => void,
+): Promise<void> {
+  const parts = program.parts?.() ?? [];
+  // One that computes nothing, such as the first stage's gradient of what entered, has no parts.
+  if (parts.length === 0) program.run();
+  for (const part of parts) {
+    await part.run();
+    between();
+  }
+}
+
 /** A program by its outputs: what they are read as follows from them. */
 export type Program<O extends Outputs = Outputs> = ProgramOf<Readings<O>>;
 

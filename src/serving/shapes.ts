@@ -2,10 +2,11 @@
 //
 // A program has a shape: it reads up to `size` rows and returns the scores after the last `wanted` of them. Where every
 // kernel computes a row by itself, and each of its sums in one order, as the CPU does, all shapes give the same bits. A
-// machine may also choose its kernels by the number of rows, as a GPU's library does for every shape. So the shapes are tried when a server starts: each reads a text in pieces,
-// before and after the rows of a second text, and those that give every score the same bits are of one class. One class
-// is used. It may have a single shape, which is then filled up with padding: one program computes every token. The trial
-// also tells how long each shape takes, and so how much of a prompt can be read beside texts that are being written.
+// machine may also choose its kernels by the number of rows, as a GPU's library does for every shape. So the shapes are
+// tried when a server starts: each reads a text in pieces, before and after the rows of a second text, and those that
+// give every score the same bits are of one class. One class is used. It may have a single shape, which is then filled up
+// with padding: one program computes every token. The trial also tells how long each shape takes, and so how much of a
+// prompt can be read beside texts that are being written.
 
 import { streams, uniformInteger } from "../data/random.ts";
 import type { Decoder, Row } from "../model/decoder.ts";

@@ -53,7 +53,9 @@ export function difference<M>(
   return values.length === 0 ? undefined : estimate(values);
 }
 
-const finite = (value: number | undefined): number[] => (value !== undefined && Number.isFinite(value) ? [value] : []);
+/** The number in a list; none where it is not finite. */
+export const finite = (value: number | undefined): number[] =>
+  value !== undefined && Number.isFinite(value) ? [value] : [];
 
 /** Whether an interval excludes 0; never with one seed, which has none. */
 export const excludesZero = (found: Estimate | undefined): boolean =>

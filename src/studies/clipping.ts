@@ -1,16 +1,16 @@
 // Question: does mHC replace gradient clipping?
 //
-// The same model without clipping, with the usual limit and with adaptive clipping, by connection: over learning rates, and
-// at one high rate over depth, warm-up and precision. If a constraint on H_res replaced clipping, mHC would lose nothing
-// without it where the others do.
+// The same model without clipping, with the usual limit and with adaptive clipping, by connection: over learning rates,
+// and at one high rate over depth, warm-up and precision. If a constraint on H_res replaced clipping, mHC would lose
+// nothing without it where the others do.
 
-import { showEstimate } from "../report/reasoning-tables.ts";
+import { showMany } from "../basics/show.ts";
 import { estimatesFigure } from "../report/figures/estimates.ts";
 import { showRate } from "../report/sweep-table.ts";
 import { groupBy } from "../runs/sweep/analysis.ts";
 import type { SweepCondition } from "../runs/sweep/definition.ts";
 import { type Arm, armsOf, bitsPerByte, difference, divergedIn, excludesZero, over } from "./arms.ts";
-import { modelShape, seedsTo } from "./shapes.ts";
+import { modelShape, NONE, seedsTo, showFound } from "./shapes.ts";
 import type { Experiment, StudiedRun, StudyPage, StudyRuns } from "./study.ts";
 
 /** The usual one is the second. */
@@ -57,8 +57,6 @@ function shape(width: number, heads: number, context: number): StudyRuns["base"]
   const { "model.layers": _, ...fields } = modelShape(0, width, heads, context);
   return fields;
 }
-
-const NONE = "–";
 
 /** Of one connection: its arms, by clipping. */
 type ByClip = ReadonlyMap<unknown, Arm<unknown>>;
@@ -116,9 +114,9 @@ function page(studied: readonly StudiedRun<unknown>[]): StudyPage {
     const count = (clip: unknown, of: (arm: Arm<unknown>) => number): number =>
       own.filter((arm) => clipOf(arm) === clip).reduce((sum, arm) => sum + of(arm), 0);
     const loss = found
-      ? `${showEstimate(found, 4, true)} bits per byte${excludesZero(found) ? "" : ", which is not certain,"}`
+      ? `${showFound(found, 4, true)} bits per byte${excludesZero(found) ? "" : ", which is not certain,"}`
       : "no comparable loss";
-    return `${connection} without clipping has ${loss} beside a limit of 1, ${count("none", divergedIn)} diverged runs beside ${count(1, divergedIn)}, and ${count("none", spikesIn)} loss spikes beside ${count(1, spikesIn)}`;
+    return `${connection} without clipping has ${loss} beside a limit of 1, ${showMany(count("none", divergedIn), "diverged run")} beside ${count(1, divergedIn)}, and ${showMany(count("none", spikesIn), "loss spike")} beside ${count(1, spikesIn)}`;
   });
   return {
     answer: `In the middle of the grid for losses, and over all of it for runs and spikes: ${answers.join("; ")}.`,
@@ -143,15 +141,12 @@ function page(studied: readonly StudiedRun<unknown>[]): StudyPage {
           ],
           table: [
             ["connection", title.toLowerCase(), ...clips.map((clip) => `clip ${clip}`), "none − 1"],
-            ...rows.map(({ connection, value, here }) => {
-              const found = cost(here);
-              return [
-                `\`${connection}\``,
-                show(value),
-                ...clips.map((clip) => cellOf(here.get(clip))),
-                found ? showEstimate(found, 4, true) : NONE,
-              ];
-            }),
+            ...rows.map(({ connection, value, here }) => [
+              `\`${connection}\``,
+              show(value),
+              ...clips.map((clip) => cellOf(here.get(clip))),
+              showFound(cost(here), 4, true),
+            ]),
           ],
           figure: estimatesFigure({
             name: title.toLowerCase().replace(/\W/g, "-"),
@@ -181,9 +176,9 @@ function cellOf(arm: Arm<unknown> | undefined): string {
   const found = over(arm, bitsPerByte);
   const [diverged, spikes] = [divergedIn(arm), spikesIn(arm)];
   return [
-    found ? showEstimate(found, 4) : "",
+    found ? showFound(found, 4) : "",
     diverged > 0 ? `${diverged} of ${arm.runs.length} diverged` : "",
-    spikes > 0 ? `${spikes} spikes` : "",
+    spikes > 0 ? showMany(spikes, "spike") : "",
   ]
     .filter((part) => part !== "")
     .join(", ");

@@ -41,6 +41,7 @@ const runs = (steps: number, seeds: number, base: StudyRuns["base"]): StudyRuns 
   base: { data: "sotu", learningRate: 2e-3, steps, ...base },
   axes: { connection: connections(steps), seed: seedsTo(seeds) },
 });
+
 /** What a sublayer learned of its constraint, from the fixed logits of its map, one number each. */
 const learned: Partial<
   Record<ResidualMapName, Readonly<Record<string, (fixed: readonly number[], n: number) => number>>>

@@ -4,13 +4,12 @@
 // whose loss is nearly as good, the largest rate at which no seed diverges, and the spikes of all its runs. Each
 // optimizer has rates of its own, around its usual one, the same number with the same steps between them.
 
-import { showEstimate } from "../report/reasoning-tables.ts";
 import { estimatesFigure } from "../report/figures/estimates.ts";
 import { showRate } from "../report/sweep-table.ts";
 import { analyseSweep, groupBy } from "../runs/sweep/analysis.ts";
 import { optimizerEntry, type OptimizerKind, optimizerKinds } from "../training/optimizers/table.ts";
 import { type Arm, armsOf, bitsPerByte, difference, excludesZero, over } from "./arms.ts";
-import { modelShape, seedsTo } from "./shapes.ts";
+import { modelShape, NONE, seedsTo, showFound } from "./shapes.ts";
 import type { Experiment, StudiedRun, StudyPage, StudyRuns } from "./study.ts";
 
 /** What all others are compared with. */
@@ -37,8 +36,6 @@ function runs(
     where: optimizerKinds.map((kind, index) => ({ optimizer: kind, learningRate: rates[index]! })),
   };
 }
-
-const NONE = "–";
 
 /** The runs of one optimizer and connection at its best rate, and what all its rates say. */
 interface Line {
@@ -85,12 +82,12 @@ function page(studied: readonly StudiedRun<unknown>[]): StudyPage {
     const beside = gap(first.line);
     const certainly = excludesZero(beside) ? "" : ", which is not certain";
     // AdamW may have diverged at every rate.
-    const better = beside ? `, ${showEstimate(beside, 4, true)} beside AdamW${certainly}` : "";
+    const better = beside ? `, ${showFound(beside, 4, true)} beside AdamW${certainly}` : "";
     const decades = widest.group.tolerance;
     const range = decades
       ? `; the widest range of good rates is ${widest.optimizer}'s, ${decades.openLow || decades.openHigh ? "at least " : ""}${decades.decades.toFixed(2)} decades`
       : "";
-    return `${connection} is best with ${first.line.optimizer} at ${showRate(first.line.group.optimum!.measured)} (${showEstimate(first.found, 4)} bits per byte${better})${range}`;
+    return `${connection} is best with ${first.line.optimizer} at ${showRate(first.line.group.optimum!.measured)} (${showFound(first.found, 4)} bits per byte${better})${range}`;
   });
   return {
     answer: `At each one's best rate, ${answers.join("; ")}.`,
@@ -117,13 +114,12 @@ function page(studied: readonly StudiedRun<unknown>[]): StudyPage {
           ...lines.map((line) => {
             const { optimizer, connection, group } = line;
             const { optimum, tolerance, edge } = group;
-            const [found, beside] = [loss(line), gap(line)];
             return [
               optimizer,
               `\`${connection}\``,
               optimum ? showRate(optimum.measured) : NONE,
-              found ? showEstimate(found, 4) : NONE,
-              beside ? showEstimate(beside, 4, true) : NONE,
+              showFound(loss(line), 4),
+              showFound(gap(line), 4, true),
               tolerance ? `${showRate(tolerance.low)} to ${showRate(tolerance.high)}` : NONE,
               tolerance
                 ? `${tolerance.openLow || tolerance.openHigh ? "≥ " : ""}${tolerance.decades.toFixed(2)}`

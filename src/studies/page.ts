@@ -74,7 +74,7 @@ function markdownTable([head = [], ...rows]: readonly (readonly string[])[]): st
 }
 
 function duration(seconds: number): string {
-  if (seconds < 120) return `${Math.round(seconds)} seconds`;
+  if (seconds < 120) return showMany(Math.round(seconds), "second");
   return seconds < 7200 ? `${Math.round(seconds / 60)} minutes` : `${(seconds / 3600).toFixed(1)} hours`;
 }
 
@@ -92,7 +92,7 @@ function makingBlocks(
   const axes = Object.entries(runs.axes).filter(([axis]) => fieldOf(axis) !== "seed");
   return [
     `\`\`\`sh\n${command}\n\`\`\``,
-    `${showMany(studied.length, "run")}, ${seeds.length === 1 ? "seed" : "seeds"} ${seeds.join(", ")}, ${time} of training in all; ${machine}.${lost} What a number follows as ± is its 95 % interval over seeds (Student's t); differences are taken seed by seed. The same command goes on where it was stopped; \`--seeds 8\` adds seeds.`,
+    `${showMany(studied.length, "run")}, ${seeds.length === 1 ? "seed" : "seeds"} ${seeds.join(", ")}, ${time} of training in all; ${machine}.${lost} After ± stands the 95 % interval over seeds, by Student's t where nothing else is said; differences are taken seed by seed. The same command goes on where it was stopped; a larger \`--seeds\` adds seeds.`,
     `All runs have ${list(runs.base)}. What varies: ${axes.map(([axis, values]) => `\`${axis}\` ${values.map((one) => (typeof one === "string" ? `\`${one}\`` : JSON.stringify(one))).join(", ")}`).join("; ")}.`,
   ];
 }

@@ -17,6 +17,9 @@ export const modelShape = (layers: number, width: number, heads: number, context
 /** Seeds 1 to count. */
 export const seedsTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
 
+/** What a table has where there is no number. */
+export const NONE = "–";
+
 /** A mean with its interval; – where there is none. */
 export const showFound = (found: Estimate | undefined, digits: number, signed = false): string =>
-  found ? showEstimate(found, digits, signed) : "–";
+  found ? showEstimate(found, digits, signed) : NONE;

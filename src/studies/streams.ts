@@ -1,6 +1,6 @@
 // Question: how many streams, and does depth pay where the connection is learned?
 //
-// Two parts share one seed and one text:
+// Two parts, with the same seeds and the same text:
 //
 //   streams   one shape; a residual model, mHC with 1 to 16 streams, Frac-connections (streams of a part of the width)
 //   shapes    layers × width² is the same, so that all shapes need about the same operations a token: from shallow and
@@ -8,7 +8,7 @@
 
 import { estimatesFigure } from "../report/figures/estimates.ts";
 import { type Arm, armsOf, bitsPerByte, difference, excludesZero, largestGain, over, type Quantity } from "./arms.ts";
-import { seedsTo, showFound } from "./shapes.ts";
+import { NONE, seedsTo, showFound } from "./shapes.ts";
 import type { Experiment, StudiedRun, StudyPage, StudyRuns } from "./study.ts";
 
 const REFERENCE = "residual";
@@ -83,7 +83,7 @@ function page(studied: readonly StudiedRun<unknown>[]): StudyPage {
     })
     .toSorted((a, b) => a.found.mean - b.found.mean)[0];
   return {
-    answer: `At ${usual} (layers × width) the least loss has \`${best?.arm.label ?? "–"}\` (${showFound(best?.found, 4)} bits per byte${best && best.arm.label !== REFERENCE ? `; beside \`${REFERENCE}\` ${showFound(beside(best.arm, bitsPerByte), 4, true)}` : ""}). mHC beside a residual model of the same shape: ${gains.join("; ") || "not measured"}.`,
+    answer: `At ${usual} (layers × width) the least loss is that of \`${best?.arm.label ?? NONE}\` (${showFound(best?.found, 4)} bits per byte${best && best.arm.label !== REFERENCE ? `; beside \`${REFERENCE}\` ${showFound(beside(best.arm, bitsPerByte), 4, true)}` : ""}). mHC beside a residual model of the same shape: ${gains.join("; ") || "not measured"}.`,
     parts: [
       {
         title: "Streams",

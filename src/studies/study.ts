@@ -62,7 +62,7 @@ export interface RunsStudy<M extends StepRecord = StepRecord> {
   figure(runs: readonly RunData[]): Figure | undefined;
 }
 
-/** The sizes of an experiment: seconds, under twenty minutes on two cores, and as long as an answer takes. */
+/** The sizes of an experiment: seconds, minutes (constraints: half an hour on two cores), and as long as an answer takes. */
 export const sizeNames = ["tiny", "small", "full"] as const;
 
 /** One of the names of `sizeNames`. */

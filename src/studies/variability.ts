@@ -16,7 +16,7 @@ import { planDisturbing } from "../planning/here/model-memory.ts";
 import { estimatesFigure } from "../report/figures/estimates.ts";
 import { runBatches } from "../runs/batches.ts";
 import { createPredictor, mostLikely } from "../study/predictions.ts";
-import { type Arm, armsOf, bitsPerByte, largestGain, over } from "./arms.ts";
+import { type Arm, armsOf, bitsPerByte, finite, largestGain, over } from "./arms.ts";
 import { modelShape, seedsTo, showFound } from "./shapes.ts";
 import type { Experiment, StudiedRun, StudyPage, StudyRuns } from "./study.ts";
 
@@ -60,9 +60,9 @@ export function divergence(
 function overPairs({ runs }: Arm<Said>, of: (a: Said, b: Said) => number): Estimate | undefined {
   const said = runs.flatMap(({ measured }) => measured ?? []);
   if (said.length < 2) return undefined;
-  const of2 = said.map((a, i) => said.map((b, j) => (j > i ? of(a, b) : 0)));
+  const between = said.map((a, i) => said.map((b, j) => (j > i ? of(a, b) : 0)));
   const meanOf = (kept: readonly number[]): number =>
-    mean(kept.flatMap((i) => kept.flatMap((j) => (j > i ? of2[i]![j]! : []))));
+    mean(kept.flatMap((i) => kept.flatMap((j) => (j > i ? between[i]![j]! : []))));
   return jackknife(
     said.map((_, index) => index),
     meanOf,
@@ -72,7 +72,7 @@ function overPairs({ runs }: Arm<Said>, of: (a: Said, b: Said) => number): Estim
 
 /** The standard deviation of a number over the seeds of an arm. */
 function spread({ runs }: Arm<Said>, of: (run: StudiedRun<Said>) => number | undefined): Estimate | undefined {
-  const values = runs.flatMap((run) => of(run) ?? []);
+  const values = runs.flatMap((run) => finite(of(run)));
   return values.length < 2 ? undefined : jackknife(values, (kept) => Math.sqrt(sampleVariance(kept)), 2);
 }
 

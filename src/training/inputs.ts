@@ -33,6 +33,15 @@ export function batchInputs({ batch, model: { context }, data }: BatchConfig, pr
 /** Write a batch where a program takes it from. */
 export function writeBatch(runtime: Pick<Runtime, "write">, inputs: BatchInputs, batch: Batch): void {
   runtime.write(inputs.tokens, batch.tokens);
+  writeTargets(runtime, inputs, batch);
+}
+
+/** Write what the loss takes of it. */
+export function writeTargets(
+  runtime: Pick<Runtime, "write">,
+  inputs: BatchInputs,
+  batch: Pick<Batch, "targets" | "weights">,
+): void {
   runtime.write(inputs.targets, batch.targets);
   if (inputs.weights) runtime.write(inputs.weights, batch.weights ?? new Float32Array(batch.targets.length).fill(1));
 }

@@ -238,6 +238,10 @@ export function netOptimizer({
   if (!optimizer) return undefined;
   const [beside] = Object.keys(given(settings));
   expectName("createNetTrainer", "optimizer.kind", optimizer.kind, optimizerKinds);
+  if ("learningRate" in optimizer)
+    throw new TypeError(
+      "createNetTrainer: optimizer.learningRate is given; the rate is one of the training, as are warmup and schedule. Give it beside optimizer.",
+    );
   if (beside === undefined) return optimizer;
   throw new TypeError(
     `createNetTrainer: optimizer is given, and ${beside} beside it; the optimizer has its own settings. Give { optimizer: { kind: …, ${beside}: … } }.`,

@@ -14,6 +14,7 @@ import { inPrecision } from "../runtime/precision.ts";
 import { alone } from "../runtime/collective/alone.ts";
 import type { Collective } from "../runtime/collective/collective.ts";
 import { overRanks } from "../runtime/collective/over-ranks.ts";
+import { lastingStatesOf } from "../runtime/program.ts";
 import type { Program, Runtime } from "../runtime/runtime.ts";
 import type { TrainingConfig } from "./config.ts";
 import { createObserver, type Observer } from "./observe.ts";
@@ -124,8 +125,7 @@ export function compileTraining(
     release() {
       for (const each of [compiled.micro, compiled.last, evaluation?.program, observer, generator]) each?.release();
       for (const { tensor } of [...parameters.all, ...(whole?.all ?? []), ...graph.moments]) runtime.forget(tensor);
-      const updates = listPrograms(graph.programs).flatMap((spec) => spec.updates ?? []);
-      for (const [state] of updates) runtime.forget(state);
+      for (const state of lastingStatesOf(listPrograms(graph.programs))) runtime.forget(state);
     },
   };
 }

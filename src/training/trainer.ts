@@ -11,7 +11,7 @@ import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import type { SamplingOptions } from "../model/generate.ts";
 import { alone } from "../runtime/collective/alone.ts";
 import type { Collective } from "../runtime/collective/collective.ts";
-import type { TensorValues } from "../runtime/program.ts";
+import { floatsOf, type TensorValues } from "../runtime/program.ts";
 import { type Program, type Runtime, runWhole, type TracedCall } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { type BegunStep, createSteps, secondsOf } from "./ahead.ts";
@@ -445,9 +445,4 @@ async function firstNotFinite(program: Program<MicroOutputs>): Promise<string | 
     if (call.index < (bad.at(-1)?.index ?? Infinity) && !values.every(Number.isFinite)) bad.push(call);
   });
   return bad.at(-1)?.label;
-}
-
-/** As a checkpoint keeps them: the values themselves where they are float32. */
-function floatsOf(values: TensorValues): Float32Array {
-  return values instanceof Float32Array ? values : Float32Array.from(values);
 }

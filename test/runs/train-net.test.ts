@@ -154,6 +154,7 @@ test.each<[Partial<TrainNetOptions> | Record<string, unknown>, RegExp]>([
   [{ learningRate: -1 }, /learningRate/],
   [{ optimizer: { kind: "lyon" } }, /optimizer\.kind is "lyon"; it must be one of adamw.* Did you mean "lion"\?/],
   [{ optimizer: {} }, /optimizer\.kind is undefined; it must be one of adamw/],
+  [{ optimizer: { kind: "muon", learningRate: 1 } }, /optimizer\.learningRate is given; .* Give it beside/],
   [{ existing: "resume" }, /existing is "resume", but there is no folder/],
   [{ gainsEvery: 0 }, /trainNet: gainsEvery is 0/],
   [{ batch: () => [] }, /the input "x" of shape \[16, 8\] is in no batch and holds only zeros; give its 128 values/],

@@ -80,7 +80,8 @@ export interface Collective {
    * same order, each with itself in it; those that make one together name the same ranks. Its messages never mix with
    * others', and `progress` moves everything on.
    *
-   * @throws RangeError unless the ranks are different ones of this collective, and this rank is among them
+   * @throws RangeError unless the ranks are different ones of this collective, and this rank is among them; and when a job
+   *   has too many groups of two or more
    */
   group(ranks: readonly number[]): Collective;
   /** Move what has been begun on. */

@@ -6,7 +6,7 @@
 
 import { lastAxis, type Node, type Operation, operandsOf, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import { expertsResendOperation, expertsReturnOperation, expertsSendOperation } from "../../ops/expert-exchange.ts";
-import type { TensorValues } from "../program.ts";
+import { floatsOf, type TensorValues } from "../program.ts";
 import type { Collective, Parts } from "./collective.ts";
 
 /** A node under way. */
@@ -151,6 +151,3 @@ function beginReturn(node: Node, [rows, counts]: readonly TensorValues[], collec
 }
 
 const roomFor = ({ shape }: Tensor): Float32Array => new Float32Array(sizeOf(shape));
-
-const floatsOf = (values: TensorValues): Float32Array =>
-  values instanceof Float32Array ? values : Float32Array.from(values);

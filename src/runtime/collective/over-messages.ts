@@ -87,7 +87,8 @@ function groupOf(messenger: Messenger, job: Job): Collective {
   const { rank, size } = messenger;
   const { begun, traffic, pool, deadline } = job;
   const others = Array.from({ length: size }, (_, index) => index).filter((each) => each !== rank);
-  const direct = TAGS * job.groups++;
+  // One that is alone in its group sends nothing, and needs no tags.
+  const direct = size > 1 ? TAGS * job.groups++ : 0;
   let turn = 0;
 
   /**
@@ -264,7 +265,7 @@ function groupOf(messenger: Messenger, job: Job): Collective {
         throw new RangeError(
           `group: the ranks ${ranks.join(", ")} are given; they must be different ones of 0 to ${size - 1}, with ${rank} among them. Name the ranks that make this group together.`,
         );
-      if (job.groups === MOST_GROUPS)
+      if (members.size > 1 && job.groups === MOST_GROUPS)
         throw new RangeError(
           `group: there are ${MOST_GROUPS} groups already, the most of one job. Use one that is there.`,
         );

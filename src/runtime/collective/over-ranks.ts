@@ -69,6 +69,7 @@ function compileCut<O extends Outputs>(
 ): Program<O> {
   const cut = planCut(spec, places);
   const open = new Map<Node, UnderWay>();
+  let released = false;
   const valuesIn = async (tensor: Tensor): Promise<TensorValues> =>
     runtime.view?.(tensor) ?? (await runtime.read(tensor));
   const moveOn = (): void => {
@@ -107,6 +108,7 @@ function compileCut<O extends Outputs>(
       },
     };
   });
+  places.enter();
   const arenas = parts.map(({ inner }) => inner?.plan?.arena.bytes ?? 0);
   return {
     waits: true,
@@ -137,6 +139,8 @@ function compileCut<O extends Outputs>(
     },
     release() {
       for (const { inner } of parts) inner?.release();
+      if (!released) places.leave((place) => runtime.forget(place));
+      released = true;
     },
   };
 
@@ -277,10 +281,15 @@ interface Places {
     steps: number,
     values: readonly { readonly tensor: Tensor; readonly first: number; readonly last: number }[],
   ): ReadonlyMap<Tensor, Tensor>;
+  /** A program has them. */
+  enter(): void;
+  /** It has them no more; where it was the last that had, they are forgotten: those that no part's program has, too. */
+  leave(forget: (place: Tensor) => void): void;
 }
 
 function createPlaces(): Places {
   const all = new Map<string, Tensor[]>();
+  let users = 0;
   const keyOf = (shape: Shape, dtype: DType): string => `${dtype === "i32" ? "i32" : "f32"} ${shape.join(" ")}`;
   return {
     assign(steps, values) {
@@ -306,6 +315,12 @@ function createPlaces(): Places {
           }
       }
       return placed;
+    },
+    enter: () => void users++,
+    leave(forget) {
+      if (--users > 0) return;
+      for (const place of [...all.values()].flat()) forget(place);
+      all.clear();
     },
   };
 }

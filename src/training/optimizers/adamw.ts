@@ -44,7 +44,7 @@ export function adamwSchedule(
 
 export const adamwRule = (
   shape: readonly number[],
-  { beta1, beta2, epsilon }: Pick<AdamwRule, "beta1" | "beta2" | "epsilon">,
+  { beta1, beta2, epsilon }: Omit<AdamwRule, "kind">,
   weightDecay: number,
 ): UpdateRule => ({
   states: { m: shape, v: shape },

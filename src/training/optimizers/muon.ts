@@ -12,14 +12,14 @@ import { add, multiply, scale, subtract } from "../../ops/elementwise.ts";
 import { concat } from "../../ops/concat.ts";
 import { entry } from "../../ops/masks.ts";
 import { slice } from "../../ops/slice.ts";
-import { adamwEntry, adamwRule, adamwSchedule } from "./adamw.ts";
+import { adamwEntry, type AdamwRule, adamwRule, adamwSchedule } from "./adamw.ts";
 import { groupOf, matrixRoles, type MatrixRole } from "./groups.ts";
 import { type Iterations, orthogonalise } from "./orthogonalise.ts";
 import { type OptimizerEntry, type RuledParameter, ruleOf, type UpdateRule } from "./rule.ts";
 import { setting, settingCount, settingFlag, settingList } from "./setting-rules.ts";
 
-/** Muon for matrices, AdamW for all else. */
-export interface MuonRule extends Iterations {
+/** Muon for matrices; AdamW, with its settings, for all else. */
+export interface MuonRule extends Iterations, Omit<AdamwRule, "kind"> {
   readonly kind: "muon";
   /** μ, how slowly the mean of the gradients follows. */
   readonly momentum: number;
@@ -29,10 +29,6 @@ export interface MuonRule extends Iterations {
   readonly stepSize: number;
   /** Roles whose matrices follow Muon; see groups.ts. */
   readonly matrices: readonly MatrixRole[];
-  /** Of AdamW, which the others follow. */
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly epsilon: number;
 }
 
 export const muonEntry: OptimizerEntry<MuonRule> = {

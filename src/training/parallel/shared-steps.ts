@@ -9,7 +9,7 @@ import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Parameter } from "../../graph/parameters.ts";
 import { gatherTexts } from "../../runtime/collective/texts.ts";
 import type { TensorValues } from "../../runtime/program.ts";
-import type { Program, Runtime } from "../../runtime/runtime.ts";
+import { type Program, runInParts, type Runtime } from "../../runtime/runtime.ts";
 import { writeBatch } from "../inputs.ts";
 import type { MicroOutputs } from "../step.ts";
 import type { TrainerState } from "../state.ts";
@@ -74,14 +74,6 @@ export function createSharedSteps(
     writeBatch(runtime, shared, batchOf(step - 1, index));
   };
   /** A long run in parts, between which the watch sees that it moves. */
-  const runInParts = async (program: Program<MicroOutputs>): Promise<void> => {
-    const parts = program.parts?.();
-    if (!parts) program.run();
-    for (const part of parts ?? []) {
-      await part.run();
-      collective.progress();
-    }
-  };
 
   return {
     async run(step) {
@@ -93,7 +85,7 @@ export function createSharedSteps(
       for (let index = 0; index < share.accumulate; index++) {
         feed(step, index);
         const isLast = index === share.accumulate - 1;
-        await (isLast || shared.sendsEach ? exchange.run(micro) : runInParts(micro));
+        await (isLast || shared.sendsEach ? exchange.run(micro) : runInParts(micro, () => collective.progress()));
         const [[loss = NaN], loadsNow] = await Promise.all([micro.read("loss"), micro.read("loads")]);
         losses.push(loss);
         for (const [layer, load] of loadsNow.entries())

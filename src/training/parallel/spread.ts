@@ -1,6 +1,6 @@
 // Question: which trainer does a rank have?
 //
-// Without a mesh, or with stages of one, every rank has the whole model (../trainer.ts); with several stages each has its own
+// Without a mesh, or with one stage, every rank has the whole model (../trainer.ts); with several stages each has its own
 // (pipeline/trainer.ts).
 
 import type { Batches } from "../../data/batches.ts";

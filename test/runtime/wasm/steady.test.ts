@@ -8,6 +8,7 @@ import { createDecoder, type Row } from "../../../src/model/decoder.ts";
 import { languageModel } from "../../../src/model/language-model.ts";
 import { scale } from "../../../src/ops/elementwise.ts";
 import { matmul } from "../../../src/ops/matmul.ts";
+import { inPrecision } from "../../../src/runtime/precision.ts";
 import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import type { WasmProgram, WasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../../src/training/initialise.ts";
@@ -24,7 +25,7 @@ describe("steady parameters", () => {
   const [inner, columns] = [40, 70];
   const made = (rows: number): { x: Tensor; w: Tensor } => ({
     x: input("x", [rows, inner]),
-    w: parameter("w", [inner, columns]),
+    w: parameter("w", [inner, columns], "weight"),
   });
   const kernels = ({ plan }: Pick<WasmProgram, "plan">): string[] => plan.calls.map(({ kernel }) => kernel);
 
@@ -52,6 +53,24 @@ describe("steady parameters", () => {
     expectSame();
     seen.fill(0.5);
     expectSame();
+  });
+
+  test.each([1, 7])("of %i rows in bfloat16 a matrix is rounded and packed once", (rows) => {
+    const { x, w } = made(rows);
+    const y = matmul(x, w);
+    const rounding = inPrecision(runtime, "bfloat16");
+    const steady = rounding.compile({ outputs: { y }, steady: true });
+    const usual = rounding.compile({ outputs: { y } });
+    expect(kernels(steady)).toContain("gemmPanels");
+    expect(kernels(steady)).not.toContain("packB");
+    runtime.write(x, numbers(rows * inner, 1));
+    const seen = [2, 3].map((seed) => {
+      runtime.write(w, numbers(inner * columns, seed));
+      const [one, other] = [steady, usual].map((program) => (program.run(), program.readNow("y")));
+      expect(one).toEqual(other);
+      return one;
+    });
+    expect(seen[0]).not.toEqual(seen[1]);
   });
 
   test("programs share what is kept, and it goes with the last of them", () => {

@@ -1,6 +1,6 @@
 // Ranks that share the experts of a mixture train as one process does, alone and beside data parallelism.
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { cutAt } from "../../../src/graph/cut.ts";
 import { createParameters, trainedParameters } from "../../../src/graph/parameters.ts";
 import { flopsOf, type Node, sizeOf } from "../../../src/graph/tensor.ts";
@@ -9,8 +9,6 @@ import { remoteOperations } from "../../../src/runtime/collective/expert-rows.ts
 import { resultsOf } from "../../../src/runtime/program.ts";
 import { createPlannedRuntime } from "../../../src/runtime/planned/runtime.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
-import type { Runtime } from "../../../src/runtime/runtime.ts";
-import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import type { TrainingConfig } from "../../../src/training/config.ts";
 import { endFollowers, followTrainer, leadTrainer } from "../../../src/training/parallel/lead.ts";
 import { createMesh, type Mesh } from "../../../src/training/parallel/mesh.ts";
@@ -20,12 +18,9 @@ import type { OwnState, TensorPiece, TrainerState } from "../../../src/training/
 import { createTrainer, type StepResult, type Trainer } from "../../../src/training/trainer.ts";
 import { createWorld, onAll } from "../../runtime/collective/world.ts";
 import { type Changes, tinyBatches, tinyTraining } from "../tiny.ts";
+import { losses, runtimesOfRanks, withTrainer } from "./ranks.ts";
 
-const runtimes: Runtime[] = [];
-beforeAll(async () => {
-  for (let rank = 0; rank < 4; rank++) runtimes.push(await createWasmRuntime({ threads: 1 }));
-});
-afterAll(() => runtimes.forEach((runtime) => runtime.close()));
+const runtimes = runtimesOfRanks(4);
 
 interface Trained {
   readonly results: readonly StepResult[];
@@ -62,14 +57,6 @@ async function trainOn(trainer: Trainer, steps: number): Promise<Trained> {
   return { results, state: await trainer.save(), own, validation };
 }
 
-async function withTrainer<T>(trainer: Trainer, work: (trainer: Trainer) => Promise<T>): Promise<T> {
-  try {
-    return await work(trainer);
-  } finally {
-    trainer.release();
-  }
-}
-
 const trainAlone = (config: TrainingConfig, steps: number): Promise<Trained> =>
   withTrainer(createTrainer(runtimes[0]!, config, tinyBatches(config)), (trainer) => trainOn(trainer, steps));
 
@@ -84,7 +71,6 @@ const trainerOf = (config: TrainingConfig, mesh: Mesh, runtime = runtimes[mesh.w
 const trainTogether = (config: TrainingConfig, data: number, expert: number, steps: number): Promise<Trained[]> =>
   onMesh(data, expert, (mesh) => withTrainer(trainerOf(config, mesh), (trainer) => trainOn(trainer, steps)));
 
-const losses = ({ results }: Pick<Trained, "results">): number[] => results.map(({ loss }) => loss);
 const worst = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
   Math.max(...Array.from(a, (value, at) => Math.abs(value - b[at]!)));
 

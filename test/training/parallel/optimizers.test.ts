@@ -1,20 +1,15 @@
 // Several ranks share the states of every optimizer: whole matrices where it needs them whole.
 
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Collective } from "../../../src/runtime/collective/collective.ts";
-import type { Runtime } from "../../../src/runtime/runtime.ts";
-import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import type { TrainingConfig } from "../../../src/training/config.ts";
 import { createLayout } from "../../../src/training/parallel/layout.ts";
 import { createTrainer, type Trainer } from "../../../src/training/trainer.ts";
 import { createWorld, onAll } from "../../runtime/collective/world.ts";
 import { tinyBatches, tinyTraining } from "../tiny.ts";
+import { runtimesOfRanks } from "./ranks.ts";
 
-const runtimes: Runtime[] = [];
-beforeAll(async () => {
-  for (let rank = 0; rank < 3; rank++) runtimes.push(await createWasmRuntime({ threads: 1 }));
-});
-afterAll(() => runtimes.forEach((runtime) => runtime.close()));
+const runtimes = runtimesOfRanks(3);
 
 const trainerOf = (config: TrainingConfig, collective?: Collective): Trainer =>
   createTrainer(

@@ -1,13 +1,12 @@
 // Several ranks train one model as one process does that accumulates gradients.
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Collective } from "../../../src/runtime/collective/collective.ts";
 import type { Runtime } from "../../../src/runtime/runtime.ts";
 import { createParameters, parameterCount } from "../../../src/graph/parameters.ts";
 import { languageModel } from "../../../src/model/language-model.ts";
 import { createPlannedRuntime } from "../../../src/runtime/planned/runtime.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
-import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import type { TrainingConfig } from "../../../src/training/config.ts";
 import { compileTraining } from "../../../src/training/programs.ts";
 import { endFollowers, followTrainer, leadTrainer } from "../../../src/training/parallel/lead.ts";
@@ -15,15 +14,12 @@ import { COMPARE_EVERY } from "../../../src/training/parallel/shared-steps.ts";
 import type { TrainerState } from "../../../src/training/state.ts";
 import { createTrainer, type StepResult, type Trainer } from "../../../src/training/trainer.ts";
 import { createWorld, onAll } from "../../runtime/collective/world.ts";
-import { type Changes, tinyBatches, tinyTraining } from "../tiny.ts";
+import { tinyBatches, tinyTraining } from "../tiny.ts";
+import { losses, mixture, runtimesOfRanks, withTrainer } from "./ranks.ts";
 
 const STEPS = 20;
 
-const runtimes: Runtime[] = [];
-beforeAll(async () => {
-  for (let rank = 0; rank < 4; rank++) runtimes.push(await createWasmRuntime({ threads: rank === 1 ? 2 : 1 }));
-});
-afterAll(() => runtimes.forEach((runtime) => runtime.close()));
+const runtimes = runtimesOfRanks(4, (rank) => (rank === 1 ? 2 : 1));
 
 interface Trained {
   readonly results: readonly StepResult[];
@@ -38,14 +34,6 @@ async function trainOn(trainer: Trainer, steps: number): Promise<Trained> {
   return { results, state: await trainer.save(), validation };
 }
 
-async function withTrainer<T>(trainer: Trainer, work: (trainer: Trainer) => Promise<T>): Promise<T> {
-  try {
-    return await work(trainer);
-  } finally {
-    trainer.release();
-  }
-}
-
 const trainAlone = (config: TrainingConfig, steps = STEPS): Promise<Trained> =>
   withTrainer(createTrainer(runtimes[0]!, config, tinyBatches(config)), (trainer) => trainOn(trainer, steps));
 
@@ -57,23 +45,6 @@ const trainTogether = (config: TrainingConfig, size: number, steps = STEPS): Pro
   onAll(createWorld(size, { deadline: 60 }), (collective) =>
     withTrainer(trainerOf(config, collective), (trainer) => trainOn(trainer, steps)),
   );
-
-const losses = ({ results }: Trained): number[] => results.map(({ loss }) => loss);
-
-const mixture: Changes = {
-  model: {
-    feedForward: {
-      kind: "moe",
-      experts: 4,
-      active: 2,
-      shared: 1,
-      hidden: 8,
-      denseLayers: 0,
-      balanceRate: 0.01,
-      balanceLoss: 0.01,
-    },
-  },
-};
 
 describe.each([
   ["residual", 2, {}],
@@ -182,7 +153,8 @@ test("rank 0 leads: the others follow its calls, and get what it restores", asyn
             },
           },
           () => "",
-        ); // It reads no instruments, and copies no moments for a state that rank 0 alone needs.
+        );
+        // It reads no instruments, and copies no moments for a state that rank 0 alone needs.
         expect(asked.filter((each) => each !== undefined)).toEqual([0, 0, 0, 0]);
         return { step: trainer.step, losses: [] };
       }

@@ -1,10 +1,8 @@
 // A model whose layers are spread over ranks has the losses of one process, with every schedule and every mesh of four.
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { connectionSchema } from "../../../src/connections/table.ts";
 import { comparePipeline } from "../../../src/planning/pipeline/measured.ts";
-import type { Runtime } from "../../../src/runtime/runtime.ts";
-import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import type { TrainingConfig } from "../../../src/training/config.ts";
 import { createMesh, type MeshSize } from "../../../src/training/parallel/mesh.ts";
 import { predictStages } from "../../../src/training/parallel/pipeline/memory.ts";
@@ -16,14 +14,11 @@ import type { TrainerState } from "../../../src/training/state.ts";
 import { createTrainer, type StepResult, type Trainer } from "../../../src/training/trainer.ts";
 import { createWorld, onAll } from "../../runtime/collective/world.ts";
 import { type Changes, tinyBatches, tinyTraining } from "../tiny.ts";
+import { losses, mixture, runtimesOfRanks } from "./ranks.ts";
 
 const STEPS = 20;
 
-const runtimes: Runtime[] = [];
-beforeAll(async () => {
-  for (let rank = 0; rank < 4; rank++) runtimes.push(await createWasmRuntime({ threads: 1 }));
-});
-afterAll(() => runtimes.forEach((runtime) => runtime.close()));
+const runtimes = runtimesOfRanks(4);
 
 interface Trained {
   readonly results: readonly StepResult[];
@@ -71,22 +66,6 @@ async function goOn(trainer: Trainer, state: TrainerState, steps: number): Promi
   return losses(await trainOn(trainer, steps));
 }
 
-const losses = ({ results }: Trained): number[] => results.map(({ loss }) => loss);
-
-const mixture: Changes = {
-  model: {
-    feedForward: {
-      kind: "moe",
-      experts: 4,
-      active: 2,
-      shared: 1,
-      hidden: 8,
-      denseLayers: 0,
-      balanceRate: 0.01,
-      balanceLoss: 0.01,
-    },
-  },
-};
 /** Connections that add to the training loss, have a share that falls, and send on what they read for a group. */
 const slack: Changes = {
   model: {

@@ -74,10 +74,12 @@ const mostByPanels = ({ threads }: Calls): number => Math.min(MOST_ROWS, FEW_TIL
 /** Tasks that a thread should find, so that a delayed thread leaves its share to the others; and panels of one at most. */
 const [TASKS_PER_THREAD, MOST_PANELS] = [4, 16];
 
-/** A single row reads a matrix as fast where it lies. */
-const isByPanels = ({ b, rows }: Product, calls: Calls): boolean =>
-  calls.steady && isParameter(b) && rows > 1 && rows <= mostByPanels(calls);
-const isParameter = (matrix: Tensor): boolean => stateOf(weightOf(matrix).source)?.kind === "parameter";
+/** A single row reads a matrix as fast where it lies; one that is rounded is rounded but once in its panels. */
+function isByPanels({ b, rows }: Product, calls: Calls): boolean {
+  const { source, rounded } = weightOf(b);
+  const isSteady = calls.steady && stateOf(source)?.kind === "parameter";
+  return isSteady && (rows > 1 || rounded === 1) && rows <= mostByPanels(calls);
+}
 
 /** A · op(B) of panels that are there already: each thread its own of them, for all rows. */
 function byPanels(product: Product, calls: Calls): void {

@@ -6,13 +6,14 @@
 import type { Batches, ValidationBatch } from "../../../data/batches.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
 import type { Collective, Pending } from "../../../runtime/collective/collective.ts";
-import type { Program, Runtime } from "../../../runtime/runtime.ts";
+import { floatsOf } from "../../../runtime/program.ts";
+import { type Program, runInParts, type Runtime } from "../../../runtime/runtime.ts";
 import type { TrainingConfig } from "../../config.ts";
 import { type Evaluation, meanLoss } from "../../evaluation.ts";
+import { writeTargets } from "../../inputs.ts";
 import { type Mesh, rankAt } from "../mesh.ts";
 import { cutModel } from "./cuts.ts";
 import { buildPieces, type PieceGraph, type PieceOutputs } from "./piece.ts";
-import { floatsOf, runInParts } from "./run-schedule.ts";
 import type { StageGraph } from "./stage.ts";
 
 type EvaluationProgram = Program<Pick<PieceOutputs, "leaving" | "loss">>;
@@ -54,9 +55,7 @@ export function createStageEvaluation(
   };
   const feed = ({ position, batch: inputs }: PieceGraph, next: ValidationBatch): void => {
     if (position === 0) runtime.write(inputs.tokens, next.tokens);
-    if (position < table.pieces - 1) return;
-    runtime.write(inputs.targets, next.targets);
-    if (inputs.weights) runtime.write(inputs.weights, next.weights ?? new Float32Array(next.targets.length).fill(1));
+    if (position === table.pieces - 1) writeTargets(runtime, inputs, next);
   };
   const lossOf = async (next: ValidationBatch, sending: Pending[]): Promise<number> => {
     const { pieces, boundaries } = (made ??= make());

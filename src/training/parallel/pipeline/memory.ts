@@ -3,11 +3,10 @@
 // Its states, which all its programs share, and the largest arena. The same programs are planned without memory for a
 // prediction and compiled for a run, so that both say the same to the byte.
 
-import { stateOf } from "../../../graph/state.ts";
-import { ancestors, byteSize, type Tensor } from "../../../graph/tensor.ts";
+import { byteSize } from "../../../graph/tensor.ts";
 import { compilePlan, withoutMemory } from "../../../runtime/plan/compile.ts";
 import type { Machine } from "../../../runtime/plan/machine.ts";
-import { type ProgramSpec, resultsOf } from "../../../runtime/program.ts";
+import { type ProgramSpec, statesOf } from "../../../runtime/program.ts";
 import { placeOf } from "../mesh.ts";
 import { buildStage, type PipelinePlan, type StageConfig, stagePrograms } from "./stage.ts";
 
@@ -20,12 +19,7 @@ export interface StageMemory {
 
 /** Parameters, moments, sums, inputs and slots. */
 export function stageStateBytes(programs: readonly ProgramSpec[]): number {
-  const states = new Set<Tensor>();
-  for (const spec of programs) {
-    for (const [state] of spec.updates ?? []) states.add(state);
-    for (const { outputs } of ancestors(resultsOf(spec))) if (stateOf(outputs[0]!)) states.add(outputs[0]!);
-  }
-  return [...states].reduce((sum, state) => sum + byteSize(state), 0);
+  return [...statesOf(programs)].reduce((sum, state) => sum + byteSize(state), 0);
 }
 
 /** What each rank of a mesh will take, in their order; of those with the same stage the shares of the moments differ. */

@@ -70,6 +70,20 @@ export interface Slot {
   program(first: Phase, last?: Phase): ProgramSpec<PieceOutputs>;
 }
 
+/** The programs that a schedule asks for in a slot, as graphs or compiled. */
+export interface OfSlot<P> {
+  readonly forward: P;
+  readonly recompute: P | undefined;
+  /** `input` and `weights` in one. */
+  readonly backward: P | undefined;
+  readonly input: P | undefined;
+  readonly weights: P | undefined;
+}
+
+/** Those that are there. */
+export const programsOf = <P>({ forward, recompute, backward, input: early, weights }: OfSlot<P>): P[] =>
+  [forward, recompute, backward, early, weights].filter((each) => each !== undefined);
+
 export interface PieceOptions extends Pick<StepOptions, "batch" | "precision" | "storeEvery" | "data"> {
   /** Microbatches whose gradients are added up. */
   readonly accumulate: number;

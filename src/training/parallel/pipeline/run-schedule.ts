@@ -4,27 +4,18 @@
 // program, and sends its result on before the next begins; messages are moved on between the parts of a program. What the
 // backward pass computes again first is done before the gradient is waited for.
 
-import type { TensorValues } from "../../../runtime/program.ts";
-import type { Program, ProgramPart } from "../../../runtime/runtime.ts";
+import { floatsOf, type TensorValues } from "../../../runtime/program.ts";
+import { type Program, runInParts } from "../../../runtime/runtime.ts";
 import type { PassPart } from "../schedules/task.ts";
 import type { Mail } from "./mail.ts";
-import type { PieceGraph, PieceOutputs } from "./piece.ts";
+import type { OfSlot, PieceGraph, PieceOutputs } from "./piece.ts";
 import { type Parcel, parcelOf, type StageTable } from "./stage-table.ts";
 import type { DonePass } from "./timeline.ts";
-
-/** The compiled programs of a slot. */
-export interface SlotPrograms {
-  readonly forward: Program<PieceOutputs>;
-  readonly recompute: Program<PieceOutputs> | undefined;
-  readonly backward: Program<PieceOutputs> | undefined;
-  readonly input: Program<PieceOutputs> | undefined;
-  readonly weights: Program<PieceOutputs> | undefined;
-}
 
 /** A piece, ready to run. */
 export interface ReadyPiece {
   readonly graph: PieceGraph;
-  readonly slots: readonly SlotPrograms[];
+  readonly slots: readonly OfSlot<Program<PieceOutputs>>[];
 }
 
 /** What a stage's passes came to. */
@@ -127,20 +118,3 @@ export async function runSchedule(run: ScheduleRun): Promise<Passed> {
   await mail.end();
   return { losses, loads, passes };
 }
-
-/** Run a program, and let something happen between its parts. */
-export async function runInParts(
-  program: { run(): void; parts?(): readonly ProgramPart[] },
-  progress: () => void,
-): Promise<void> {
-  const parts = program.parts?.() ?? [];
-  // One that computes nothing, such as the first stage's gradient of what entered, has no parts.
-  if (parts.length === 0) program.run();
-  for (const part of parts) {
-    await part.run();
-    progress();
-  }
-}
-
-export const floatsOf = (values: TensorValues): Float32Array =>
-  values instanceof Float32Array ? values : Float32Array.from(values);

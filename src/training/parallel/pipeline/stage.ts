@@ -13,14 +13,13 @@ import type { Machine } from "../../../runtime/plan/machine.ts";
 import type { TrainingConfig } from "../../config.ts";
 import { resolveRecompute } from "../../recomputation.ts";
 import { balancedBy, type StepConfig, type UpdateOutputs } from "../../step.ts";
-import type { Share } from "../share.ts";
 import type { MeshSize } from "../mesh.ts";
-import { shareOf } from "../share.ts";
+import { type Share, shareOf } from "../share.ts";
 import type { Exchanged } from "../exchange.ts";
 import { buildShareUpdate } from "../step.ts";
 import { schedules, type ScheduleName } from "../schedules/table.ts";
 import { cutModel, mostPieces } from "./cuts.ts";
-import { buildPieces, type PieceGraph, type PieceOutputs } from "./piece.ts";
+import { buildPieces, type OfSlot, type PieceGraph, type PieceOutputs, programsOf } from "./piece.ts";
 import { type StageTable, stageTable } from "./stage-table.ts";
 
 /** What a pipelined training depends on. */
@@ -38,19 +37,10 @@ export interface PipelinePlan {
   readonly watched?: boolean;
 }
 
-/** The programs of a slot. */
-export interface SlotSpecs {
-  readonly forward: ProgramSpec<PieceOutputs>;
-  readonly recompute: ProgramSpec<PieceOutputs> | undefined;
-  readonly backward: ProgramSpec<PieceOutputs> | undefined;
-  readonly input: ProgramSpec<PieceOutputs> | undefined;
-  readonly weights: ProgramSpec<PieceOutputs> | undefined;
-}
-
 /** A piece with the programs of its slots. */
 export interface StagePiece {
   readonly graph: PieceGraph;
-  readonly slots: readonly SlotSpecs[];
+  readonly slots: readonly OfSlot<ProgramSpec<PieceOutputs>>[];
 }
 
 /** The graphs of one stage. */
@@ -133,7 +123,7 @@ export function buildStage(
   );
   const passes = new Set(table.order.flat().map(({ pass }) => pass));
   const pieces = graphs.map((graph): StagePiece => {
-    const slots = Array.from({ length: table.slots(graph.position) }, (_, index): SlotSpecs => {
+    const slots = Array.from({ length: table.slots(graph.position) }, (_, index): OfSlot<ProgramSpec<PieceOutputs>> => {
       const slot = graph.slot(index);
       return {
         forward: slot.program("forward"),
@@ -175,10 +165,6 @@ function ordersOf(
 
 /** All programs of a stage. */
 export const stagePrograms = ({ pieces, update }: Pick<StageGraph, "pieces" | "update">): readonly ProgramSpec[] => [
-  ...pieces.flatMap(({ slots }) =>
-    slots.flatMap(({ forward, recompute, backward, input: early, weights }) =>
-      [forward, recompute, backward, early, weights].filter((spec) => spec !== undefined),
-    ),
-  ),
+  ...pieces.flatMap(({ slots }) => slots.flatMap(programsOf)),
   update,
 ];

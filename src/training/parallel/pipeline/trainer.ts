@@ -10,12 +10,13 @@ import { sizeOf, type Tensor } from "../../../graph/tensor.ts";
 import { mixtureOf } from "../../../model/mixture.ts";
 import type { Collective } from "../../../runtime/collective/collective.ts";
 import { gatherTexts } from "../../../runtime/collective/texts.ts";
-import type { TensorValues } from "../../../runtime/program.ts";
+import { floatsOf, lastingStatesOf, type TensorValues } from "../../../runtime/program.ts";
 import type { Runtime } from "../../../runtime/runtime.ts";
 import { fixedLimit } from "../../optimizers/clipping.ts";
 import { optimizerSchedule } from "../../optimizers/table.ts";
 import type { TrainingConfig } from "../../config.ts";
 import { initialise } from "../../initialise.ts";
+import { writeTargets } from "../../inputs.ts";
 import { learningRate } from "../../schedule.ts";
 import type { SavedTensor, TensorPiece, TrainerState } from "../../state.ts";
 import { restoreTensors } from "../../restore.ts";
@@ -31,8 +32,8 @@ import { createStageEvaluation } from "./evaluation.ts";
 import { gatherTensors } from "./gather.ts";
 import { openMail } from "./mail.ts";
 import { stageStateBytes } from "./memory.ts";
-import type { PieceGraph } from "./piece.ts";
-import { floatsOf, type ReadyPiece, runSchedule } from "./run-schedule.ts";
+import { type PieceGraph, programsOf } from "./piece.ts";
+import { type ReadyPiece, runSchedule } from "./run-schedule.ts";
 import { buildStage, type PipelinePlan, stagePrograms } from "./stage.ts";
 import type { Parcel } from "./stage-table.ts";
 import type { StageRecord } from "./timeline.ts";
@@ -80,12 +81,7 @@ export function createPipelinedTrainer(
     })),
   }));
   const last = runtime.compile(graph.update);
-  const programs = [
-    ...pieces.flatMap(({ slots }) =>
-      slots.flatMap((slot) => Object.values(slot) as (ReadyPiece["slots"][number]["forward"] | undefined)[]),
-    ),
-    last,
-  ].filter((program) => program !== undefined);
+  const programs = [...pieces.flatMap(({ slots }) => slots.flatMap(programsOf)), last];
   initialise(runtime, { ...parameters, all: own }, config.seed);
 
   const everyTrained = trainedParameters(parameters);
@@ -133,9 +129,7 @@ export function createPipelinedTrainer(
       if (position > 0 && position < table.pieces - 1) return;
       const next = batchOf(current - 1, microBatch);
       if (position === 0) runtime.write(inputs.tokens, next.tokens);
-      if (position < table.pieces - 1) return;
-      runtime.write(inputs.targets, next.targets);
-      if (inputs.weights) runtime.write(inputs.weights, next.weights ?? new Float32Array(next.targets.length).fill(1));
+      if (position === table.pieces - 1) writeTargets(runtime, inputs, next);
     };
   const hash = async (): Promise<string> => {
     let sum = 2166136261;
@@ -203,7 +197,8 @@ export function createPipelinedTrainer(
       ...(layers.length > 0 ? { expertLoad: told.loads.map((load) => [...load]) } : {}),
     };
   };
-  const stateOf = async (): Promise<TrainerState> => {
+  const stateOf = async (operation: string): Promise<TrainerState> => {
+    expectThere(operation);
     const model: SavedTensor[] = [];
     for (const { name, tensor } of own)
       model.push({ name, shape: tensor.shape, data: floatsOf(await runtime.read(tensor)) });
@@ -256,8 +251,8 @@ export function createPipelinedTrainer(
     },
     generate: () =>
       cannot("generate", "none has all of them. Write text with its checkpoint in one process: birkhoff sample."),
-    save: stateOf,
-    view: stateOf,
+    save: () => stateOf("save"),
+    view: () => stateOf("view"),
     async viewOwn() {
       expectThere("viewOwn");
       const { rank, size } = holders;
@@ -278,9 +273,8 @@ export function createPipelinedTrainer(
     release() {
       released = true;
       for (const program of [...programs, ...evaluation.programs()]) program.release();
-      const updates = stagePrograms(graph).flatMap((spec) => spec.updates ?? []);
-      const states = [...own.map(({ tensor }) => tensor), ...shared.moments.map(({ tensor }) => tensor)];
-      for (const state of new Set([...states, ...updates.map(([to]) => to)])) runtime.forget(state);
+      for (const { tensor } of [...own, ...shared.moments]) runtime.forget(tensor);
+      for (const state of lastingStatesOf(stagePrograms(graph))) runtime.forget(state);
     },
   };
   return trainer;
