@@ -19,7 +19,7 @@ import { parseTrainingConfig } from "../training/config.ts";
 import { restoreTensors } from "../training/restore.ts";
 import { untilEnded } from "./interrupt.ts";
 import type { MachineOptions, MemoryOption } from "./options.ts";
-import { openChosen } from "./runtime.ts";
+import { expectChosen, openChosen } from "./runtime.ts";
 import { say, warn } from "./warn.ts";
 
 export interface ServeApiOptions extends MachineOptions, MemoryOption, EngineOptions {
@@ -32,6 +32,7 @@ export interface ServeApiOptions extends MachineOptions, MemoryOption, EngineOpt
 }
 
 export async function serveApi(folder: string, options: ServeApiOptions): Promise<void> {
+  await expectChosen(options);
   const { config: described } = openRunFolder(folder);
   const config = parseTrainingConfig(described, path.join(folder, "config.json"));
   const place = latestCheckpoint(folder, warn);

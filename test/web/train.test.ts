@@ -358,6 +358,7 @@ describe.skipIf(missing)("training in a tab", () => {
       "{}",
       "[1]",
       '{ "step": 3, "files": [{}], "choice": { "models": [{ "kind": "nothing" }] } }',
+      '{ "step": 3, "files": [{}], "free": [false], "choice": { "models": [{ "kind": "mhc" }], "size": "huge" } }',
     ]) {
       await other.evaluate(async (written) => {
         const root = await navigator.storage.getDirectory();
@@ -372,6 +373,22 @@ describe.skipIf(missing)("training in a tab", () => {
       expect(await other.getByRole("button", { name: "Go on with it" }).count()).toBe(0);
     }
     expect(failures).toEqual([]);
+
+    // Of one whose files are gone it is said.
+    await other.evaluate(async () => {
+      const root = await navigator.storage.getDirectory();
+      const kept = await root.getDirectoryHandle("birkhoff-playground");
+      const file = await (await kept.getFileHandle("session.json", { create: true })).createWritable();
+      const choice = { models: [{ kind: "mhc", streams: 2, map: "sinkhorn" }], text: "sotu", size: "quick", seed: 1 };
+      await file.write(JSON.stringify({ step: 3, own: "", files: [{}], free: [false], news: "gone.json", choice }));
+      await file.close();
+    });
+    await other.reload();
+    await other.getByRole("button", { name: "Go on with it" }).click();
+    await other
+      .getByRole("alert")
+      .filter({ hasText: /The session that is kept here cannot be read \(.*\)\. Press Train/ })
+      .waitFor();
     await other.close();
     await host.close();
   }, 60_000);

@@ -11,7 +11,8 @@ import {
   type TrainingConfig,
 } from "../../../../src/browser.ts";
 import { formatJson, parseJson } from "../../../../src/files/json.ts";
-import type { Choice } from "./choice.ts";
+import { reason } from "../../../../src/files/errors.ts";
+import { type Choice, sizes } from "./choice.ts";
 import { kinds } from "./kinds.ts";
 import type { News, KeptSession, Switch } from "./session.ts";
 
@@ -85,7 +86,12 @@ const namesOf = (files: object): (keyof CheckpointFiles)[] => Object.keys(files)
 export async function described(): Promise<Described | undefined> {
   try {
     const found = parseJson(await (await readFile(await folder(), NAME)).text()) as Described;
-    return found.files.length > 0 && found.choice.models.every(({ kind }) => Object.hasOwn(kinds, kind))
+    const { choice, files, free, switches = [] } = found;
+    return files.length > 0 &&
+      free.length === files.length &&
+      Array.isArray(switches) &&
+      Object.hasOwn(sizes, choice.size) &&
+      choice.models.every(({ kind }) => Object.hasOwn(kinds, kind))
       ? found
       : undefined;
   } catch {
@@ -101,6 +107,17 @@ export async function described(): Promise<Described | undefined> {
 export async function stored(): Promise<Stored> {
   const found = await described();
   if (!found) throw new Error("There is no session to go on with. Choose models, and press Train.");
+  try {
+    return await readStored(found);
+  } catch (error) {
+    throw new Error(
+      `The session that is kept here cannot be read (${reason(error)}). Press Train, and another takes its place.`,
+      { cause: error },
+    );
+  }
+}
+
+async function readStored(found: Described): Promise<Stored> {
   const { free, files, step: _, news: told, switches = [], ...rest } = found;
   const at = await folder();
   const bytes = async (name: string): Promise<Uint8Array<ArrayBuffer>> =>
@@ -115,5 +132,6 @@ export async function stored(): Promise<Stored> {
     ),
   );
   const news = typeof told === "string" ? (parseJson(await (await readFile(at, told)).text()) as News[]) : told;
+  if (!news.every(({ models }) => models.length === files.length)) throw new Error("its steps are of other models");
   return { ...rest, news, switches, kept: { free, states } };
 }
