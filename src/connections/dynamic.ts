@@ -17,9 +17,9 @@ import { streamWrite } from "../ops/stream-write.ts";
 import { expand } from "../ops/expand.ts";
 import {
   type MapParameters,
+  type MapRules,
   projectedCoefficients,
   projectStreams,
-  type SlackRules,
   staticCoefficients,
 } from "./composed-coefficients.ts";
 import {
@@ -32,7 +32,6 @@ import {
   type SublayerOptions,
   unadjusted,
 } from "./connection.ts";
-import type { ResidualMap } from "./manifolds/residual-map.ts";
 import type { Decided, StreamsConnection } from "./streams.ts";
 
 /** What the maps of a sublayer depend on. */
@@ -45,13 +44,10 @@ export type Dynamic = (typeof dynamics)[number];
 export type DynamicParameters = Omit<MapParameters, "alpha"> & { readonly alpha?: Tensor; readonly phi?: Tensor };
 
 /** How a connection decides. */
-export interface DynamicRules {
-  readonly streams: number;
+export interface DynamicRules extends MapRules {
   readonly dynamic: Dynamic;
   /** Sublayers that share what is read off the streams. */
   readonly group: number;
-  readonly map: ResidualMap;
-  readonly slack: SlackRules;
 }
 
 /** What the tokens' streams say [T, rows], read by φ; undefined where nothing is read. */
@@ -72,11 +68,8 @@ function readOff(
 }
 
 function decided(x_TNC: Tensor, p: Tensor | undefined, parameters: DynamicParameters, rules: DynamicRules): Decided {
-  const { streams, map, slack } = rules;
   const { alpha, ...own } = parameters;
-  return p && alpha
-    ? projectedCoefficients(p, { ...own, alpha }, map, streams, slack)
-    : staticCoefficients(x_TNC, own, map, slack);
+  return p && alpha ? projectedCoefficients(p, { ...own, alpha }, rules) : staticCoefficients(x_TNC, own, rules);
 }
 
 /** The decision of a sublayer that reads for itself, or not at all. */
