@@ -11,12 +11,17 @@
 import { showValue } from "../basics/show.ts";
 import { CHANNELS_FORM } from "../connections/connection.ts";
 import { type ConnectionConfig, createConnection } from "../connections/table.ts";
-import type { MixedConnectionConfig, Override, SublayerRole } from "./overrides.ts";
+
+/** Sublayers by their layers, their role or both; an override of a configuration without its connection. */
+export interface Place {
+  /** A range, such as "0-3" or "last"; absent: all. */
+  readonly layers?: string;
+  readonly role?: "attention" | "feedForward";
+}
 
 /** No sublayer. */
 const NOWHERE = "none";
 
-const ROLES: Readonly<Record<string, SublayerRole>> = { attention: "attention", feedForward: "feedForward" };
 const PLACE =
   /^(?:(?<layers>\d+|last|\d+-(?:\d+|last))(?:\.(?<part>attention|feedForward))?|(?<role>attention|feedForward))$/;
 
@@ -25,7 +30,7 @@ const PLACE =
  *
  * @throws RangeError when it is not of the form above
  */
-export function parsePlaces(text: unknown): Override[] {
+export function parsePlaces(text: unknown): Place[] {
   if (text === NOWHERE) return [];
   // A single layer may be given as a number.
   return String(text)
@@ -36,7 +41,10 @@ export function parsePlaces(text: unknown): Override[] {
         throw new RangeError(
           `at: ${showValue(text)} is given; it must name places joined by +, each of them layers ("2", "0-3", "4-last", "last"), a role ("attention", "feedForward"), or both ("0-3.attention"); or "${NOWHERE}".`,
         );
-      return { ...(layers === undefined ? {} : { layers }), ...(role === undefined ? {} : { role: ROLES[role]! }) };
+      return {
+        ...(layers === undefined ? {} : { layers }),
+        ...(role === undefined ? {} : { role: role as NonNullable<Place["role"]> }),
+      };
     });
 }
 
@@ -99,7 +107,13 @@ export function plainBeside(connection: ConnectionConfig): ConnectionConfig {
  *
  * @throws RangeError for a text that names no places, and for a state that no residual connection passes on
  */
-export function connectionAt(connection: ConnectionConfig, at: unknown): MixedConnectionConfig {
+export function connectionAt(
+  connection: ConnectionConfig,
+  at: unknown,
+): {
+  readonly default: ConnectionConfig;
+  readonly overrides: readonly (Place & { readonly connection: ConnectionConfig })[];
+} {
   const places = parsePlaces(at);
   return { default: plainBeside(connection), overrides: places.map((place) => ({ ...place, connection })) };
 }

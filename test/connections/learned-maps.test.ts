@@ -58,7 +58,7 @@ describe.each(learnedMapNames.filter((name) => name !== "all" && name !== "none"
     );
     const parts = { pre: [0, n], post: [n, 2 * n], res: [2 * n, M] } as const;
     for (const [map, [from, to]] of Object.entries(parts)) {
-      const [first, second] = tokens.map((row) => [...row.slice(from, to)]);
+      const [first, second] = tokens.map((row) => Array.from(row.slice(from, to)));
       if (which[map as keyof typeof which]) expect(first).not.toEqual(second);
       else expect(first).toEqual(residual.slice(from, to));
     }
@@ -82,7 +82,10 @@ describe.each(learnedMapNames.filter((name) => name !== "all" && name !== "none"
     const found = runTiny(reference, tiny, { loss: tiny.loss, ...tiny.gradients }, own);
     const lossWith = (name: string, at: number, by: number): number => {
       const changed = new Map<string, Float32Array>(own);
-      changed.set(name, Float32Array.from(own.get(name)!, (value, index) => (index === at ? value + by : value)));
+      changed.set(
+        name,
+        Float32Array.from(own.get(name)!, (value, index) => (index === at ? value + by : value)),
+      );
       return runTiny(reference, tiny, { loss: tiny.loss }, changed).loss![0]!;
     };
     for (const part of ["phi", "alpha", "bias"]) {

@@ -86,7 +86,7 @@ describe("in a configuration", () => {
   });
   test("mistakes are told of where they stand", () => {
     const said = (connection: unknown): string => {
-      const [{ path, message }] = parse(connection).error!.issues as [{ path: PropertyKey[]; message: string }];
+      const { path, message } = parse(connection).error!.issues[0]!;
       return `${path.join(".")}: ${message}`;
     };
     expect(said({ kind: "mhc", at: "first" })).toMatch(/^connection\.at: at: "first" is given; it must name places/);
@@ -123,7 +123,7 @@ describe("a model with mHC in some sublayers", () => {
     // What leaves a sublayer without maps still differs between streams.
     const { sublayers } = tiny.model.hidden(tiny.tokens);
     const { streams } = runTiny(wasm, tiny, { streams: sublayers[3]!.streams! });
-    expect([...streams!.slice(0, 16)]).not.toEqual([...streams!.slice(16, 32)]);
+    expect(streams!.slice(0, 16)).not.toEqual(streams!.slice(16, 32));
   });
 
   test("trains, is measured in every sublayer, and its decoder says what the whole sequence says", async () => {
