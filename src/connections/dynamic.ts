@@ -15,6 +15,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import { streamRead } from "../ops/stream-read.ts";
 import { streamWrite } from "../ops/stream-write.ts";
 import { expand } from "../ops/expand.ts";
+import { activeCoefficients } from "./active.ts";
 import {
   type MapParameters,
   type MapRules,
@@ -48,6 +49,8 @@ export interface DynamicRules extends MapRules {
   readonly dynamic: Dynamic;
   /** Sublayers that share what is read off the streams. */
   readonly group: number;
+  /** How many streams are mixed and written; undefined: all. */
+  readonly active: number | undefined;
 }
 
 /** What the tokens' streams say [T, rows], read by φ; undefined where nothing is read. */
@@ -68,7 +71,9 @@ function readOff(
 }
 
 function decided(x_TNC: Tensor, p: Tensor | undefined, parameters: DynamicParameters, rules: DynamicRules): Decided {
+  const { streams, map, active } = rules;
   const { alpha, ...own } = parameters;
+  if (p && alpha && active !== undefined) return activeCoefficients(p, { ...own, alpha }, map, streams, active);
   return p && alpha ? projectedCoefficients(p, { ...own, alpha }, rules) : staticCoefficients(x_TNC, own, rules);
 }
 

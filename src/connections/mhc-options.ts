@@ -12,7 +12,7 @@ import { endOf } from "./conventions/ending.ts";
 import { type MhcConventionName, mhcConventionNames, mhcConventions } from "./conventions/table.ts";
 import { type Dynamic, dynamics } from "./dynamic.ts";
 import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
-import { MOST_ITERATIONS } from "../basics/bounds.ts";
+import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/bounds.ts";
 import { count, finiteFloat32, positiveFloat32 } from "../basics/schemas.ts";
 import {
   type Initialisation,
@@ -66,6 +66,11 @@ export interface MhcOptions {
   readonly slackPenalty?: number;
   /** For "learned-slack": steps in which the slack falls to zero. Default: it stays. */
   readonly slackSteps?: number;
+  /**
+   * Of the streams, how many a sublayer mixes and writes, as xHC does (active.ts): all of them are read, half of the active
+   * ones are the first streams, each token chooses the others. From 1 to streams − 1. Default: all are active.
+   */
+  readonly active?: number;
   /** How streams are kept between the sublayers. Default "float32"; every formula is computed in float32. */
   readonly streamPrecision?: StreamPrecision;
 }
@@ -95,6 +100,7 @@ export const mhcSchemas: ConnectionEntry<MhcConfig>["options"] = {
   maps: z.enum(learnedMapNames).exactOptional(),
   dynamic: z.enum(dynamics).exactOptional(),
   group: count(MOST_GROUP).exactOptional(),
+  active: count(MOST_STREAMS).exactOptional(),
   slack: positiveFloat32.max(MOST_SLACK).exactOptional(),
   slackPenalty: finiteFloat32.min(0).exactOptional(),
   slackSteps: count().exactOptional(),
@@ -116,6 +122,8 @@ export interface MhcChoices {
   readonly dynamic: Dynamic;
   readonly group: number;
   readonly slack: SlackRules;
+  /** Undefined: all of them. */
+  readonly active: number | undefined;
 }
 
 const optionRules: FieldRules<MhcOptions> = {
@@ -128,6 +136,7 @@ const optionRules: FieldRules<MhcOptions> = {
   maps: learnedMapNames,
   dynamic: dynamics,
   group: "number",
+  active: "number",
   slack: "number",
   slackPenalty: "number",
   slackSteps: "number",
@@ -164,6 +173,7 @@ export function chosen(options: MhcOptions): MhcChoices {
     maps = "all",
     dynamic = "token",
     group = 1,
+    active,
     streamPrecision = "float32",
   } = options;
   expectStreams("mhc", streams);
@@ -174,9 +184,10 @@ export function chosen(options: MhcOptions): MhcChoices {
   expectSlack(residualMap, options);
   const map = residualMapOf(residualMap, iterations, slack);
   const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
-  expectSupport(residualMap, map, streams);
+  expectSupport(residualMap, map, active ?? streams);
   expectDynamic(dynamic, group, convention, end);
   expectLearned(maps, map, options, end);
+  if (active !== undefined) expectActive(active, streams, residualMap, map, dynamic, convention, end);
   expectSinkhorn(residualMap, convention, end);
   const { norm, form } = mhcConventions[convention];
   // The paper's form has special kernels. Networks with a learned end have always used the general ones, whose
@@ -196,6 +207,7 @@ export function chosen(options: MhcOptions): MhcChoices {
     dynamic,
     group,
     slack: { penalty: slackPenalty, steps: slackSteps },
+    active,
   };
 }
 
@@ -216,7 +228,7 @@ function expectDynamic(dynamic: Dynamic, group: number, convention: MhcConventio
 function expectLearned(
   name: LearnedMapsName,
   map: ResidualMap,
-  { streams = 4, convention = "paper", residualMap, initialisation, dynamic, group, ...options }: MhcOptions,
+  { streams = 4, convention = "paper", residualMap, initialisation, dynamic, group, active, ...options }: MhcOptions,
   end: StreamsEnd,
 ): void {
   expectName("mhc", "maps", name, learnedMapNames);
@@ -228,6 +240,7 @@ function expectLearned(
     ...(learnedMaps(name).res ? {} : { residualMap, ...options }),
     ...(name === "none" ? { initialisation, dynamic, group } : {}),
   }).find(([option, value]) => OF_MAPS.has(option) && value !== undefined);
+  if (active !== undefined) refuse(`, and active is for all three maps. Leave one of the two out.`);
   if (idle) refuse(`, and ${idle[0]} would change nothing of what is not learned. Leave out one of the two.`);
   if (name === "res" && map.size(streams) === 0)
     refuse(`, and residual map "${residualMap}" has nothing to learn. Take another residual map, or maps: "none".`);
@@ -247,6 +260,34 @@ const OF_MAPS: ReadonlySet<string> = new Set([
   "dynamic",
   "group",
 ] satisfies (keyof MhcOptions)[]);
+
+function expectActive(
+  active: number,
+  streams: number,
+  residualMap: ResidualMapName,
+  map: ResidualMap,
+  dynamic: Dynamic,
+  convention: MhcConventionName,
+  end: StreamsEnd,
+): void {
+  expectWhole("mhc", "active", active, 1, MOST_STREAMS);
+  if (active >= streams)
+    throw new RangeError(
+      `mhc: active is ${active} of ${streams} streams; it must be less than streams. Leave it out to mix and write all of them.`,
+    );
+  if (dynamic === "none")
+    throw new RangeError(
+      `mhc: active is ${active}, but with dynamic: "none" no token chooses its streams. Leave one of them out.`,
+    );
+  if ((map.fixed?.(active) ?? 0) > 0)
+    throw new RangeError(
+      `mhc: active is for residual maps whose logits all depend on the token, got "${residualMap}", which learns some for all tokens. Leave one of them out.`,
+    );
+  if (convention !== "paper" || (end !== "mean" && end !== "sum"))
+    throw new RangeError(
+      `mhc: active is for convention "paper" with its streams joined by mean or sum, got convention "${convention}" and collapse "${end}". Leave one of them out.`,
+    );
+}
 
 /** A choice for H_res with its own options. */
 function residualMapOf(name: ResidualMapName, iterations: number, slack: number | undefined): ResidualMap {

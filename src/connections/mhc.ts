@@ -21,6 +21,7 @@
 
 import type { Initial, ParameterSet } from "../graph/parameters.ts";
 import type { Shape, Tensor } from "../graph/tensor.ts";
+import { fixedStreams } from "./active.ts";
 import type { Connection, SublayerOptions } from "./connection.ts";
 import { carriedConnection } from "./conventions/carried.ts";
 import { mapSizes, residualCoefficients } from "./composed-coefficients.ts";
@@ -47,8 +48,10 @@ export function mhc(
 export function mhc(options: MhcOptions): Connection;
 export function mhc(options: MhcOptions = {}): Connection<Tensor> | Connection {
   const choices = chosen(options);
-  const { streams, streamPrecision, iterations, residualMap, maps, dynamic, group, convention, rules, end } = choices;
-  const isFused = residualMap === "sinkhorn" && dynamic === "token" && maps.pre && maps.post && maps.res;
+  const { streams, streamPrecision, iterations, residualMap, maps, dynamic, group, active, convention, rules, end } =
+    choices;
+  const learnsAll = maps.pre && maps.post && maps.res;
+  const isFused = residualMap === "sinkhorn" && dynamic === "token" && active === undefined && learnsAll;
   const connection: Omit<StreamsConnection, "collapse"> = {
     name: "mhc",
     streams,
@@ -70,21 +73,29 @@ export function mhc(options: MhcOptions = {}): Connection<Tensor> | Connection {
     : groupedConnection(ended, choices, (parameters, sublayer) => sublayerParameters(parameters, choices, sublayer));
 }
 
-/** φ, α and b of one sublayer; rows of φ and entries of b are pre (n) | post (n) | res, α has a scale for each of them. */
+/**
+ * φ, α and b of one sublayer; rows of φ and entries of b are pre (n) | post (n) | res, or as active.ts has them, and α
+ * has a scale for each of them.
+ */
 function sublayerParameters(
   parameters: ParameterSet,
   choices: MhcChoices,
   { channels, index }: SublayerOptions,
 ): DynamicParameters {
-  const { streams: n, map, maps, start, slack, dynamic, group } = choices;
-  const own = map.bias(n);
-  const logits = map.exponential ? [...start.res(n), ...own.slice(n * n)] : own;
+  const { streams: n, map, maps, start, slack, dynamic, group, active } = choices;
+  const k = active ?? n;
+  const own = map.bias(k);
+  const logits = map.exponential ? [...start.res(k), ...own.slice(k * k)] : own;
+  const scores = active === undefined ? [] : Array<number>(n - fixedStreams(k)).fill(0);
   const bias = [
     ...(maps.pre ? start.read(n, index) : []),
-    ...(maps.post ? start.write(n, index) : []),
+    ...(maps.post ? start.write(k, index) : []),
     ...(maps.res ? (map.annealed ? logits.slice(0, -1) : logits) : []),
+    ...scores,
   ];
-  const { groups, rows } = mapSizes(choices);
+  const sizes = mapSizes(choices);
+  const rows = active === undefined ? sizes.rows : bias.length;
+  const scales = sizes.groups.length + (active === undefined ? 0 : 1);
   const create = (name: string, size: Shape, initial: Initial): Tensor =>
     parameters.create(name, size, initial, "connection");
   const isDynamic = dynamic !== "none";
@@ -92,7 +103,7 @@ function sublayerParameters(
     ...(isDynamic && index % group === 0
       ? { phi: create("phi", [rows, n * channels], start.phi(rows, n * channels)) }
       : {}),
-    ...(isDynamic ? { alpha: create("alpha", [groups.length], { constant: start.alpha }) } : {}),
+    ...(isDynamic ? { alpha: create("alpha", [scales], { constant: start.alpha }) } : {}),
     bias: create("bias", [bias.length], { values: bias }),
     ...(map.annealed && slack.steps !== undefined
       ? { share: parameters.create("share", [1], { constant: 1 }, "balance") }
