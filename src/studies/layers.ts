@@ -25,7 +25,6 @@ import { modelShape, NONE, seedsTo, showFound } from "./shapes.ts";
 import type { Experiment, Measurement, PagePart, StudiedRun, StudyPage, StudyRuns } from "./study.ts";
 
 const RESIDUAL = "residual";
-const MHC = "mhc";
 /**
  * Each map left out, and writing alone. Reading or mixing alone need no runs: where H_post is 1, n copies of the embedding
  * stay copies, so that rows of H_res that sum to one change nothing, and what is read is Σ H_pre times one of them, whose

@@ -41,11 +41,14 @@ export function withWholeMaps(model: ModelConfig, numbers: Numbers): { model: Mo
       if (maps === "all") return numbers(name);
       const parts = partsOf(part, whole.streams, model.width);
       const given = maps === "none" ? new Float32Array() : numbers(name);
-      let from = 0;
       const which = learnedMaps(maps);
-      return Float32Array.from(
-        parts.flatMap(({ map, fixed }) => (which[map] ? [...given.slice(from, (from += fixed.length))] : [...fixed])),
-      );
+      const all = new Float32Array(parts.reduce((sum, { fixed }) => sum + fixed.length, 0));
+      let [from, to] = [0, 0];
+      for (const { map, fixed } of parts) {
+        all.set(which[map] ? given.subarray(from, (from += fixed.length)) : fixed, to);
+        to += fixed.length;
+      }
+      return all;
     },
   };
 }
@@ -78,7 +81,7 @@ function partsOf(
   part: string,
   n: number,
   width: number,
-): { readonly map: "pre" | "post" | "res"; readonly fixed: ArrayLike<number> & Iterable<number> }[] {
+): { readonly map: "pre" | "post" | "res"; readonly fixed: ArrayLike<number> }[] {
   const fixedOf = (rows: number, bias: () => number[]): Float32Array | number[] => {
     if (part === "bias") return bias();
     return new Float32Array(part === "alpha" ? 1 : rows * n * width);
