@@ -28,6 +28,7 @@ import { expectShapes } from "./shapes.ts";
 import { softmax } from "./softmax.ts";
 import { transportPlan } from "./transport-plan.ts";
 
+/** How queries attend to keys. */
 export interface CrossAttentionOptions {
   readonly heads: number;
   /** Sinkhorn iterations, after which every key is used equally. Default 0: the softmax. */

@@ -37,6 +37,7 @@ import { reshape } from "./reshape.ts";
 import { select } from "./select.ts";
 import { expectShapes } from "./shapes.ts";
 
+/** How near the columns come to equal sums. */
 export interface TransportPlanAttributes {
   /** T. */
   readonly iterations: number;
