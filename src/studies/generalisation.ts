@@ -15,7 +15,7 @@ import { runBatches } from "../runs/batches.ts";
 import { createJudge, createPredictor, type Judgement, type Predictor } from "../study/predictions.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { type Arm, armsOf, difference, excludesZero, over, type Quantity } from "./arms.ts";
-import { modelShape, seedsTo, showFound } from "./shapes.ts";
+import { briefly, modelShape, seedsTo, showFound } from "./shapes.ts";
 import type { Experiment, StudiedRun, StudyPage, StudyRuns } from "./study.ts";
 
 /** Batches of each text that are judged. */
@@ -243,7 +243,7 @@ export const generalisation: Experiment<Found> = {
       [0.1, 1],
       2,
     ),
-    small: runs({ ...modelShape(4, 64, 4, 64), vocabulary: 512, batch: 8, steps: 400 }, [0.003, 0.03, 1], 3),
+    small: runs({ ...modelShape(3, 48, 4, 48), ...briefly(300), steps: 300, learningRate: 4e-3 }, [0.001, 0.01, 1], 5),
     full: runs(
       { ...modelShape(8, 128, 4, 128), vocabulary: 1024, batch: 16, steps: 2000 },
       [0.01, 0.03, 0.1, 0.3, 1],

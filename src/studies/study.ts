@@ -62,7 +62,7 @@ export interface RunsStudy<M extends StepRecord = StepRecord> {
   figure(runs: readonly RunData[]): Figure | undefined;
 }
 
-/** The sizes of an experiment: seconds, minutes (constraints: half an hour on two cores), and as long as an answer takes. */
+/** The sizes of an experiment: seconds, minutes (each experiment says how many), and as long as an answer takes. */
 export const sizeNames = ["tiny", "small", "full"] as const;
 
 /** One of the names of `sizeNames`. */
@@ -101,6 +101,8 @@ export interface StudyPage {
   /** One honest sentence with its numbers. */
   readonly answer: string;
   readonly parts: readonly PagePart[];
+  /** What papers and reports say of the question, and whether this agrees with them; a sentence each. */
+  readonly documents?: readonly string[];
   /** What does not follow from it, a sentence each. */
   readonly notShown: readonly string[];
 }
@@ -114,6 +116,8 @@ export interface Experiment<M = unknown> {
   /** Packages that its measurements need, asked for before anything is trained. */
   readonly needs?: readonly PackagePart[];
   readonly sizes: Readonly<Record<SizeName, StudyRuns>>;
+  /** How long the small size takes: minutes on two cores that do nothing else, from the core time of a whole run. */
+  readonly minutes: number;
   readonly measurement?: Measurement<M>;
   /** @param runs that ended, at least one, in the order of the sweep */
   page(runs: readonly StudiedRun<M>[]): StudyPage;
