@@ -204,6 +204,7 @@ export const clipping: Experiment = {
   kind: "experiment",
   question: "Does mHC replace gradient clipping?",
   shows: "trains connections without clipping, with a limit and adaptively, by rate, depth, warm-up and precision",
+  minutes: 12,
   sizes: {
     tiny: runs(
       { ...shape(16, 2, 16), vocabulary: 300, batch: 4, steps: 25, gainsEvery: 25, evaluateBatches: 2 },
@@ -211,7 +212,7 @@ export const clipping: Experiment = {
     ),
     small: runs(
       { ...shape(32, 2, 32), ...briefly(100) },
-      { layers: 4, warmup: 6, rates: [3e-3, 1e-2, 3e-2], rate: 1e-2, depths: [16], warmups: [0], seeds: 3 },
+      { layers: 4, warmup: 6, rates: [3e-3, 1e-2, 3e-2], rate: 1e-2, depths: [16, 64], warmups: [0, 30], seeds: 3 },
     ),
     full: runs(
       { ...shape(64, 4, 64), vocabulary: 512, batch: 16, steps: 600, gainsEvery: 100 },

@@ -210,6 +210,7 @@ export const constraints: Experiment<Learned> = {
   kind: "experiment",
   question: "Can the constraint on the mixing be learned while its guarantee is kept?",
   shows: "trains mHC with fixed and with learned constraints",
+  minutes: 12,
   sizes: {
     tiny: runs(40, 2, {
       ...modelShape(2, 16, 2, 16),

@@ -113,6 +113,7 @@ function page(studied: readonly StudiedRun<Measured>[]): StudyPage {
     reference && arm !== reference ? difference(arm, reference, bitsPerByte) : undefined;
   const trained = none && gap(none);
   const frozen = reference && over(reference, ({ measured }) => measured?.changes?.freeze);
+  const mixed = reference && over(reference, ({ measured }) => measured?.changes?.mean);
   const verdict = excludesZero(trained)
     ? trained!.mean > 0
       ? "static maps are worse"
@@ -125,7 +126,7 @@ function page(studied: readonly StudiedRun<Measured>[]): StudyPage {
   const mixing = arms.filter((arm) => over(arm, overSublayers("res", "variation")));
   const example = reference?.runs.find(({ measured }) => measured?.routes)?.measured?.routes;
   return {
-    answer: `Trained without dynamic maps, mHC ends ${showFound(trained, 4, true)} bits per byte beside dynamic ones (${verdict}); a model trained with them loses ${showFound(frozen, 4, true)} nats a token when they are replaced by their means.`,
+    answer: `Trained without dynamic maps, mHC ends ${showFound(trained, 4, true)} bits per byte beside dynamic ones (${verdict}); a model trained with them loses ${showFound(frozen, 4, true)} nats a token when they are replaced by their means, and ${showFound(mixed, 4, true)} when only those of the mixing are.`,
     parts: [
       {
         title: "Trained with and without",
@@ -215,7 +216,10 @@ function page(studied: readonly StudiedRun<Measured>[]): StudyPage {
           ]
         : []),
     ],
-    documents: documentsOf({ trained, identity: reference && over(reference, ({ measured }) => measured?.changes?.identity) }),
+    documents: documentsOf({
+      trained,
+      identity: reference && over(reference, ({ measured }) => measured?.changes?.identity),
+    }),
     notShown: [
       "Dynamic maps have φ, n (n² + 2n) C parameters a sublayer; static ones have none of them, and the models are not made equal in parameters.",
       "What a trained model loses without its dynamic maps is not what they are worth: it has adapted to them, and a model trained without has not.",
@@ -249,6 +253,7 @@ export const dynamic: Experiment<Measured> = {
   kind: "experiment",
   question: "What are maps that depend on the token worth, and what do they depend on?",
   shows: "trains mHC with maps that depend on the token, on the sequence, or on nothing",
+  minutes: 4,
   sizes: {
     tiny: runs(40, 2, {
       ...modelShape(2, 16, 2, 16),

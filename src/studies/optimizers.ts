@@ -191,14 +191,15 @@ export const optimizers: Experiment = {
   kind: "experiment",
   question: "Which optimizer trains which connection best, and over which learning rates?",
   shows: "trains connections by AdamW, Muon, Lion, gradient descent and Adafactor at many rates",
+  minutes: 8,
   sizes: {
     tiny: runs(
       { ...modelShape(2, 16, 2, 16), vocabulary: 300, batch: 4, steps: 25, gainsEvery: 25, evaluateBatches: 2 },
       { factors: [1, 3], seeds: 1, connections: ["residual", "mhc"] },
     ),
     small: runs(
-      { ...modelShape(3, 48, 4, 48), ...briefly(120) },
-      { factors: [0.3, 1, 3, 10], seeds: 3, connections: ["residual", "mhc"] },
+      { ...modelShape(3, 48, 4, 48), ...briefly(200) },
+      { factors: [0.3, 1, 3, 10], seeds: 3, connections: ["residual", "hc", "mhc"] },
     ),
     full: runs(
       { ...modelShape(12, 128, 8, 128), vocabulary: 1024, batch: 16, steps: 1000, gainsEvery: 100 },

@@ -18,6 +18,7 @@ export const modelShape = (layers: number, width: number, heads: number, context
 export const briefly = (steps: number): StudyRuns["base"] => ({
   vocabulary: 512,
   batch: 8,
+  steps,
   evaluateEvery: steps,
   evaluateBatches: 32,
   checkpointEvery: steps,
