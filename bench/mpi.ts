@@ -181,7 +181,10 @@ const overlap: Measure = async function* (folder, _rounds, note) {
     return;
   }
   note("a microbatch, its gradients' messages, and both together");
-  const said = await outputOf([...overSlowLink(line), peer("our-ranks.ts"), "overlap", ...model(OVERLAP_ROUNDS)], folder);
+  const said = await outputOf(
+    [...overSlowLink(line), peer("our-ranks.ts"), "overlap", ...model(OVERLAP_ROUNDS)],
+    folder,
+  );
   const times = answerOf(said);
   // The least of each: what else the machine does only adds.
   const [compute, messages, together] = [times.compute, times.messages, times.together].map((ms) => Math.min(...ms));

@@ -19,7 +19,7 @@ import { FolderInUseError } from "../files/lock.ts";
 import { expectPackages } from "../files/packages.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { type MeshSize, parseMesh } from "../training/parallel/mesh.ts";
+import type { MeshSize } from "../training/parallel/mesh.ts";
 import type { PipelinePlan } from "../training/parallel/pipeline/stage.ts";
 import { type ScheduleName, scheduleNames } from "../training/parallel/schedules/table.ts";
 import { planSpread } from "../training/parallel/spread.ts";
@@ -31,6 +31,7 @@ import {
   connectionOption,
   expectUnused,
   isGiven,
+  meshSizes,
   sourceName,
   trainingOptions,
   type TrainingOptions,
@@ -303,14 +304,6 @@ function spreadOf(
 }
 
 const isPipelined = (plan: PipelinePlan | undefined): boolean => (plan?.mesh.pipeline ?? 1) > 1;
-
-function meshSizes(text: string): Partial<MeshSize> {
-  try {
-    return parseMesh(text);
-  } catch (error) {
-    throw new InvalidArgumentError((error as Error).message);
-  }
-}
 
 function checkpointChoice(text: string): CheckpointChoice {
   if (text === "last" || text === "best") return text;
