@@ -35,12 +35,21 @@ export interface Told {
  */
 export function createTelling(
   collective: Collective,
-  { total, tokens, runtime }: { readonly total: number; readonly tokens: number; readonly runtime: Pick<Runtime, "memoryBytes"> },
+  {
+    total,
+    tokens,
+    runtime,
+  }: { readonly total: number; readonly tokens: number; readonly runtime: Pick<Runtime, "memoryBytes"> },
 ): (losses: readonly number[], loads: readonly TensorValues[]) => Promise<Told> {
   const { size } = collective;
   const clock = createClock(collective, tokens);
   return async (losses, ownLoads) => {
-    const own = Float64Array.from([...losses, ...ownLoads.flatMap((load) => [...load]), ...clock.lap(), runtime.memoryBytes?.() ?? 0]);
+    const own = Float64Array.from([
+      ...losses,
+      ...ownLoads.flatMap((load) => [...load]),
+      ...clock.lap(),
+      runtime.memoryBytes?.() ?? 0,
+    ]);
     const all = new Float64Array(size * own.length);
     await collective.allGather(new Uint8Array(own.buffer), new Uint8Array(all.buffer)).done();
     const byRank = Array.from({ length: size }, (_, rank) => [
