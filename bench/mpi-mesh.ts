@@ -33,7 +33,10 @@ type Measure = (folder: string, note: (text: string) => void) => AsyncGenerator<
 const bubble: Measure = async function* (folder, note) {
   const name = "mpi.pipeline.bubble_error";
   const line = launcher();
-  if (typeof line === "string") return yield { name, skipped: line };
+  if (typeof line === "string") {
+    yield { name, skipped: line };
+    return;
+  }
   note("two stages of a pipeline");
   const background = createBackground();
   await background.watch(sleep(PAUSE_MS));
@@ -82,7 +85,10 @@ const messages: Measure = async function* (folder, note) {
 const experts: Measure = async function* (folder, note) {
   const name = "mpi.expert.speed";
   const line = launcher();
-  if (typeof line === "string") return yield { name, skipped: line };
+  if (typeof line === "string") {
+    yield { name, skipped: line };
+    return;
+  }
   note("16 experts on two ranks, shared and whole");
   const seen = answerOf(await outputOf([...line, peer, "experts", ...options("mhc"), "--accumulate", "2"], folder));
   const mib = (which: string): string => (seen[which]![0]! / 2 ** 20).toFixed(0);

@@ -28,6 +28,7 @@ import { expectUnused, meshSizes, positiveNumber, wholeNumber } from "./options.
 import type { MeshSize } from "../training/parallel/mesh.ts";
 import { type ScheduleName, scheduleNames } from "../training/parallel/schedules/table.ts";
 import { planMesh } from "./plan-mesh.ts";
+import { gpuCounts, planScaling } from "./plan-scale.ts";
 
 const THIS_MACHINE = "this-machine";
 
@@ -45,6 +46,7 @@ interface PlanCommandOptions extends Omit<PlanOptions, "hardware" | "sharded"> {
   readonly json?: boolean;
   readonly svg?: string;
   readonly mesh?: Partial<MeshSize>;
+  readonly scale?: readonly number[];
   readonly pipelineSchedule: ScheduleName;
   readonly pipelineChunks: number;
   readonly threads: number;
@@ -149,6 +151,14 @@ export const planCommand: Command = acceptConfig(new Command("plan"))
   )
   .addOption(
     new Option(
+      "--scale <counts>",
+      "instead of --gpus: simulate the training on each of these numbers of GPUs, such as 256,512,1024",
+    )
+      .argParser(gpuCounts)
+      .conflicts("mesh"),
+  )
+  .addOption(
+    new Option(
       "--mesh <sizes>",
       "instead of GPUs: the bytes of each process of a mesh, such as data=2,pipeline=2, on this machine",
     ).argParser(meshSizes),
@@ -173,11 +183,17 @@ Examples:
   birkhoff plan --preset paper-9b --gpus 64 --streams 8 --json
   birkhoff plan --preset paper-27b --compile
   birkhoff plan --preset micro --hardware this-machine --tokens 1e7
+  birkhoff plan --preset paper-27b --scale 256,512,1024,2048
   birkhoff plan --preset micro --mesh data=2,pipeline=2 --micro-batch 2 --accumulate 4
   birkhoff plan --model runs/mesh --mesh pipeline=2,expert=2`,
   )
   .action(async (all: PlanCommandOptions, command: Command) => {
     if (all.mesh) return await planMesh({ ...all, mesh: all.mesh }, command);
+    if (all.scale) {
+      if (all.hardware === THIS_MACHINE)
+        throw new Error("--scale simulates GPUs; --hardware must be one of them, or a file.");
+      return planScaling({ ...all, scale: all.scale }, hardwareOf(all.hardware).hardware, command);
+    }
     expectUnused(command, ["pipelineSchedule", "pipelineChunks", "threads"], "without --mesh");
     const {
       preset,
@@ -192,6 +208,7 @@ Examples:
       svg,
       sharded,
       mesh: _mesh,
+      scale: _scale,
       pipelineSchedule: _schedule,
       pipelineChunks: _chunks,
       threads: _threads,

@@ -44,7 +44,7 @@ import { expectChosen, openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } from "./session.ts";
 import { samplePrompt, writeSample } from "../runs/write-sample.ts";
 import { printedSample } from "./text.ts";
-import { drawTimeline } from "./timeline.ts";
+import { drawTimeline, prepareTimeline } from "./timeline.ts";
 import { startOf as startLine, tellJson } from "./events.ts";
 import { say, warn } from "./warn.ts";
 
@@ -297,6 +297,7 @@ function spreadOf(
   if ((mesh?.pipeline ?? 1) === 1) expectUnused(command, ofPipelines, "without --mesh pipeline=N of at least 2 stages");
   if (schedule !== "interleaved") expectUnused(command, ["pipelineChunks"], "without --pipeline-schedule interleaved");
   if (!mesh) return undefined;
+  if (timeline !== undefined) prepareTimeline(timeline);
   return (config) => ({
     ...planSpread(config, machine, size, { mesh, schedule, chunks }),
     ...(timeline === undefined ? {} : { watched: true }),
