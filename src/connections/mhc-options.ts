@@ -23,6 +23,8 @@ import {
 import { learnedSlack } from "./manifolds/learned-slack.ts";
 import { expectSupport, type ResidualMap } from "./manifolds/residual-map.ts";
 import { sinkhornMap } from "./manifolds/sinkhorn.ts";
+import { sinkhornAdaptiveMap } from "./manifolds/sinkhorn-adaptive.ts";
+import { expectTolerance, LEAST_TOLERANCE } from "../ops/sinkhorn-until.ts";
 import { sinkhornImplicitMap } from "./manifolds/sinkhorn-implicit.ts";
 import { type ResidualMapName, residualMapNames, residualMaps } from "./manifolds/table.ts";
 
@@ -32,6 +34,8 @@ export interface MhcOptions {
   readonly streams?: number;
   /** Sinkhorn-Knopp iterations (columns, then rows), for "sinkhorn" and "sinkhorn-implicit". Default 20, as in the paper. */
   readonly iterations?: number;
+  /** For "sinkhorn-adaptive": the largest |column sum − 1| of a matrix that is done, 1e-6 or more. Default 1e-5. */
+  readonly tolerance?: number;
   /** Which matrices H_res is chosen from. Default "sinkhorn", as in the paper, which has special kernels. */
   readonly residualMap?: ResidualMapName;
   /**
@@ -87,6 +91,7 @@ const ends = ["mean", "sum", "learned", "carried"] as const;
 export const mhcSchemas: ConnectionEntry<MhcConfig>["options"] = {
   streams: streamsOption,
   iterations: count(MOST_ITERATIONS).default(20),
+  tolerance: positiveFloat32.min(LEAST_TOLERANCE).lt(1).exactOptional(),
   residualMap: z.enum(residualMapNames).exactOptional(),
   initialisation: z.enum(initialisationNames).exactOptional(),
   convention: z.enum(mhcConventionNames).exactOptional(),
@@ -121,6 +126,7 @@ export interface MhcChoices {
 const optionRules: FieldRules<MhcOptions> = {
   streams: "number",
   iterations: "number",
+  tolerance: "number",
   residualMap: residualMapNames,
   initialisation: "anything",
   convention: mhcConventionNames,
@@ -154,6 +160,7 @@ export function chosen(options: MhcOptions): MhcChoices {
   const {
     streams = 4,
     iterations = 20,
+    tolerance,
     residualMap = "sinkhorn",
     initialisation = "default",
     convention = "paper",
@@ -172,7 +179,8 @@ export function chosen(options: MhcOptions): MhcChoices {
   else expectFields("mhc", initialisation, startRules, "field of an initialisation");
   const end = endOf(convention, collapse);
   expectSlack(residualMap, options);
-  const map = residualMapOf(residualMap, iterations, slack);
+  if (tolerance !== undefined) expectAdaptive(residualMap, tolerance);
+  const map = residualMapOf(residualMap, iterations, tolerance, slack);
   const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
   expectSupport(residualMap, map, active ?? streams);
   expectDynamic(dynamic, group, convention, end);
@@ -242,11 +250,25 @@ function expectActive(
 }
 
 /** A choice for H_res with its own options. */
-function residualMapOf(name: ResidualMapName, iterations: number, slack: number | undefined): ResidualMap {
+function residualMapOf(
+  name: ResidualMapName,
+  iterations: number,
+  tolerance: number | undefined,
+  slack: number | undefined,
+): ResidualMap {
   if (name === "sinkhorn") return sinkhornMap(iterations);
   if (name === "sinkhorn-implicit") return sinkhornImplicitMap(iterations);
+  if (name === "sinkhorn-adaptive") return sinkhornAdaptiveMap(tolerance);
   if (name === "learned-slack") return learnedSlack(slack);
   return residualMaps[name];
+}
+
+function expectAdaptive(residualMap: ResidualMapName, tolerance: number): void {
+  if (residualMap !== "sinkhorn-adaptive")
+    throw new RangeError(
+      `mhc: tolerance is for residual map "sinkhorn-adaptive", got "${residualMap}". Leave it out, or take residualMap: "sinkhorn-adaptive".`,
+    );
+  expectTolerance("mhc", tolerance);
 }
 
 /** Options that only one map has. */

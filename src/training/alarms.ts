@@ -117,7 +117,7 @@ export function silentAlarms(model: ModelConfig): readonly AlarmName[] {
 const mixes = ({ kind }: ConnectionConfig): boolean => kind === "hc" || kind === "mhc";
 
 /** Maps by Sinkhorn-Knopp, which means to be doubly stochastic and guarantees only its last normalisation. */
-const meantToBe: ReadonlySet<string> = new Set(["sinkhorn", "sinkhorn-implicit"]);
+const meantToBe: ReadonlySet<string> = new Set(["sinkhorn", "sinkhorn-implicit", "sinkhorn-adaptive"]);
 
 function subjectOf(model: ModelConfig): AlarmSubject {
   const sublayers = sublayerConnections(model);
