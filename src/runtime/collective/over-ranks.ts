@@ -150,8 +150,11 @@ function compileCut<O extends Outputs>(
     if (!pieces) return [{ run: () => run(), updated, passing: [] }];
     const wanted = new Set(updated);
     return pieces.map((piece) => ({
-      run() {
-        const ended = piece.run();
+      run(meanwhile) {
+        const ended = piece.run(() => {
+          moveOn();
+          meanwhile?.();
+        });
         moveOn();
         return ended;
       },

@@ -10,6 +10,7 @@ import type { Tensor } from "../../../src/graph/tensor.ts";
 import { given } from "../../../src/basics/given.ts";
 import { multiply, scale, square, tanh } from "../../../src/ops/elementwise.ts";
 import { matmul } from "../../../src/ops/matmul.ts";
+import { transpose } from "../../../src/ops/permute.ts";
 import { sum } from "../../../src/ops/reductions.ts";
 import type { SynchronousRuntime } from "../../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
@@ -101,6 +102,38 @@ describe("a program in parts", () => {
       { numRuns: 40 },
     );
     expect(shown).toBeGreaterThan(100);
+  });
+  test("gives the caller turns within a part; what one throws comes after the part, on all threads", async () => {
+    const x = input("x", [960, 32]);
+    const y = tanh(matmul(x, input("w", [32, 32])));
+    for (const on of open) {
+      const program = on.compile({ outputs: { y }, passing: [y] });
+      on.write(x, new Float32Array(960 * 32).fill(0.5));
+      let turns = 0;
+      for (const part of program.parts()) await part.run(() => void turns++);
+      expect(turns).toBeGreaterThan(3);
+      const wrong = new Error("no turn");
+      const failing = async (): Promise<void> => {
+        for (const part of program.parts())
+          await part.run(() => {
+            throw wrong;
+          });
+      };
+      await expect(failing()).rejects.toBe(wrong);
+      program.run();
+      expect(turns).toBeGreaterThan(3);
+      program.release();
+    }
+  });
+  test("what is listed first is made first where nothing asks otherwise, in a part of its own when it is large", () => {
+    const [x, w] = [input("x", [256, 300]), input("w", [300, 300])];
+    const values = [matmul(x, w), matmul(x, scale(w, 2))].map((y) => matmul(transpose(x), y));
+    for (const passing of [values, values.toReversed()]) {
+      const program = runtime.compile({ outputs: {}, passing });
+      const made = program.parts().map((part) => part.passing.map(({ index }) => index));
+      expect(made.filter(({ length }) => length > 0)).toEqual([[0], [1]]);
+      program.release();
+    }
   });
   test("keeps passing values no longer than their part", () => {
     const x = input("x", [64, 64]);
