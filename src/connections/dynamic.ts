@@ -15,6 +15,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import { streamRead } from "../ops/stream-read.ts";
 import { streamWrite } from "../ops/stream-write.ts";
 import { expand } from "../ops/expand.ts";
+import { activeCoefficients } from "./active.ts";
 import {
   type MapParameters,
   projectedCoefficients,
@@ -52,6 +53,8 @@ export interface DynamicRules {
   readonly group: number;
   readonly map: ResidualMap;
   readonly slack: SlackRules;
+  /** How many streams are mixed and written; undefined: all. */
+  readonly active: number | undefined;
 }
 
 /** What the tokens' streams say [T, rows], read by φ; undefined where nothing is read. */
@@ -72,8 +75,9 @@ function readOff(
 }
 
 function decided(x_TNC: Tensor, p: Tensor | undefined, parameters: DynamicParameters, rules: DynamicRules): Decided {
-  const { streams, map, slack } = rules;
+  const { streams, map, slack, active } = rules;
   const { alpha, ...own } = parameters;
+  if (p && alpha && active !== undefined) return activeCoefficients(p, { ...own, alpha }, map, streams, active);
   return p && alpha
     ? projectedCoefficients(p, { ...own, alpha }, map, streams, slack)
     : staticCoefficients(x_TNC, own, map, slack);

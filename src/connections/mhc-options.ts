@@ -12,7 +12,7 @@ import { endOf } from "./conventions/ending.ts";
 import { type MhcConventionName, mhcConventionNames, mhcConventions } from "./conventions/table.ts";
 import { type Dynamic, dynamics } from "./dynamic.ts";
 import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
-import { MOST_ITERATIONS } from "../basics/bounds.ts";
+import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/bounds.ts";
 import { count, finiteFloat32, positiveFloat32 } from "../basics/schemas.ts";
 import {
   type Initialisation,
@@ -60,6 +60,11 @@ export interface MhcOptions {
   readonly slackPenalty?: number;
   /** For "learned-slack": steps in which the slack falls to zero. Default: it stays. */
   readonly slackSteps?: number;
+  /**
+   * Of the streams, how many a sublayer mixes and writes, as xHC does (active.ts): all of them are read, half of the active
+   * ones are the first streams, each token chooses the others. From 1 to streams − 1. Default: all are active.
+   */
+  readonly active?: number;
   /** How streams are kept between the sublayers. Default "float32"; every formula is computed in float32. */
   readonly streamPrecision?: StreamPrecision;
 }
@@ -88,6 +93,7 @@ export const mhcSchemas: ConnectionEntry<MhcConfig>["options"] = {
   collapse: z.enum(ends).exactOptional(),
   dynamic: z.enum(dynamics).exactOptional(),
   group: count(MOST_GROUP).exactOptional(),
+  active: count(MOST_STREAMS).exactOptional(),
   slack: positiveFloat32.max(MOST_SLACK).exactOptional(),
   slackPenalty: finiteFloat32.min(0).exactOptional(),
   slackSteps: count().exactOptional(),
@@ -108,6 +114,8 @@ export interface MhcChoices {
   readonly dynamic: Dynamic;
   readonly group: number;
   readonly slack: SlackRules;
+  /** Undefined: all of them. */
+  readonly active: number | undefined;
 }
 
 const optionRules: FieldRules<MhcOptions> = {
@@ -119,6 +127,7 @@ const optionRules: FieldRules<MhcOptions> = {
   collapse: ends,
   dynamic: dynamics,
   group: "number",
+  active: "number",
   slack: "number",
   slackPenalty: "number",
   slackSteps: "number",
@@ -154,6 +163,7 @@ export function chosen(options: MhcOptions): MhcChoices {
     slackSteps,
     dynamic = "token",
     group = 1,
+    active,
     streamPrecision = "float32",
   } = options;
   expectStreams("mhc", streams);
@@ -164,8 +174,9 @@ export function chosen(options: MhcOptions): MhcChoices {
   expectSlack(residualMap, options);
   const map = residualMapOf(residualMap, iterations, slack);
   const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
-  expectSupport(residualMap, map, streams);
+  expectSupport(residualMap, map, active ?? streams);
   expectDynamic(dynamic, group, convention, end);
+  if (active !== undefined) expectActive(active, streams, residualMap, map, dynamic, convention, end);
   expectSinkhorn(residualMap, convention, end);
   const { norm, form } = mhcConventions[convention];
   // The paper's form has special kernels. Networks with a learned end have always used the general ones, whose
@@ -184,6 +195,7 @@ export function chosen(options: MhcOptions): MhcChoices {
     dynamic,
     group,
     slack: { penalty: slackPenalty, steps: slackSteps },
+    active,
   };
 }
 
@@ -199,6 +211,34 @@ function expectDynamic(dynamic: Dynamic, group: number, convention: MhcConventio
   throw new RangeError(
     `mhc: dynamic: "${dynamic}" and group: ${group} are for convention "paper" with its streams joined by mean or sum, got convention "${convention}" and collapse "${end}". Leave one of them out.`,
   );
+}
+
+function expectActive(
+  active: number,
+  streams: number,
+  residualMap: ResidualMapName,
+  map: ResidualMap,
+  dynamic: Dynamic,
+  convention: MhcConventionName,
+  end: StreamsEnd,
+): void {
+  expectWhole("mhc", "active", active, 1, MOST_STREAMS);
+  if (active >= streams)
+    throw new RangeError(
+      `mhc: active is ${active} of ${streams} streams; it must be less than streams. Leave it out to mix and write all of them.`,
+    );
+  if (dynamic === "none")
+    throw new RangeError(
+      `mhc: active is ${active}, but with dynamic: "none" no token chooses its streams. Leave one of them out.`,
+    );
+  if ((map.fixed?.(active) ?? 0) > 0)
+    throw new RangeError(
+      `mhc: active is for residual maps whose logits all depend on the token, got "${residualMap}", which learns some for all tokens. Leave one of them out.`,
+    );
+  if (convention !== "paper" || (end !== "mean" && end !== "sum"))
+    throw new RangeError(
+      `mhc: active is for convention "paper" with its streams joined by mean or sum, got convention "${convention}" and collapse "${end}". Leave one of them out.`,
+    );
 }
 
 /** A choice for H_res with its own options. */

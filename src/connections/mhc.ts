@@ -21,6 +21,7 @@
 
 import type { Initial, ParameterSet } from "../graph/parameters.ts";
 import type { Shape, Tensor } from "../graph/tensor.ts";
+import { fixedStreams } from "./active.ts";
 import type { Connection, SublayerOptions } from "./connection.ts";
 import { carriedConnection } from "./conventions/carried.ts";
 import { conventionCoefficients } from "./conventions/coefficients.ts";
@@ -46,7 +47,7 @@ export function mhc(
 export function mhc(options: MhcOptions): Connection;
 export function mhc(options: MhcOptions = {}): Connection<Tensor> | Connection {
   const choices = chosen(options);
-  const { streams, streamPrecision, iterations, residualMap, dynamic, group, convention, rules, end } = choices;
+  const { streams, streamPrecision, iterations, residualMap, dynamic, group, active, convention, rules, end } = choices;
   const connection: Omit<StreamsConnection, "collapse"> = {
     name: "mhc",
     streams,
@@ -55,7 +56,7 @@ export function mhc(options: MhcOptions = {}): Connection<Tensor> | Connection {
       const learned = sublayerParameters(parameters, choices, sublayer);
       const { phi, alpha, bias } = learned;
       return (x_TNC, sequences) =>
-        residualMap === "sinkhorn" && dynamic === "token" && phi && alpha
+        residualMap === "sinkhorn" && dynamic === "token" && active === undefined && phi && alpha
           ? conventionCoefficients(x_TNC, { phi, alpha, bias }, rules, iterations)
           : decideDynamically(x_TNC, learned, choices, sequences);
     },
@@ -67,17 +68,19 @@ export function mhc(options: MhcOptions = {}): Connection<Tensor> | Connection {
     : groupedConnection(ended, choices, (parameters, sublayer) => sublayerParameters(parameters, choices, sublayer));
 }
 
-/** φ, α and b of one sublayer; rows of φ and entries of b are pre (n) | post (n) | res. */
+/** φ, α and b of one sublayer; rows of φ and entries of b are pre (n) | post (n) | res, or as active.ts has them. */
 function sublayerParameters(
   parameters: ParameterSet,
-  { streams: n, map, start, slack, dynamic, group }: MhcChoices,
+  { streams: n, map, start, slack, dynamic, group, active }: MhcChoices,
   { channels, index }: SublayerOptions,
 ): DynamicParameters {
-  const own = map.bias(n);
-  const logits = map.exponential ? [...start.res(n), ...own.slice(n * n)] : own;
+  const k = active ?? n;
+  const own = map.bias(k);
+  const logits = map.exponential ? [...start.res(k), ...own.slice(k * k)] : own;
   const learned = map.annealed ? logits.slice(0, -1) : logits;
-  const bias = [...start.read(n, index), ...start.write(n, index), ...learned];
-  const rows = 2 * n + map.size(n) - (map.fixed?.(n) ?? 0);
+  const scores = active === undefined ? [] : Array<number>(n - fixedStreams(k)).fill(0);
+  const bias = [...start.read(n, index), ...start.write(k, index), ...learned, ...scores];
+  const rows = n + k + map.size(k) - (map.fixed?.(k) ?? 0) + scores.length;
   const create = (name: string, size: Shape, initial: Initial): Tensor =>
     parameters.create(name, size, initial, "connection");
   const isDynamic = dynamic !== "none";
@@ -85,7 +88,7 @@ function sublayerParameters(
     ...(isDynamic && index % group === 0
       ? { phi: create("phi", [rows, n * channels], start.phi(rows, n * channels)) }
       : {}),
-    ...(isDynamic ? { alpha: create("alpha", [3], { constant: start.alpha }) } : {}),
+    ...(isDynamic ? { alpha: create("alpha", [active === undefined ? 3 : 4], { constant: start.alpha }) } : {}),
     bias: create("bias", [bias.length], { values: bias }),
     ...(map.annealed && slack.steps !== undefined
       ? { share: parameters.create("share", [1], { constant: 1 }, "balance") }

@@ -96,6 +96,7 @@ function conventionOf(config: ConnectionConfig): KnownConvention {
       return { skip: `its residual map is ${config.residualMap}, not Sinkhorn's` };
     if ((config.dynamic ?? "token") !== "token" || (config.group ?? 1) > 1)
       return { skip: "its maps do not depend on each token alone" };
+    if (config.active !== undefined) return { skip: "it mixes and writes only some of its streams" };
     return { convention: config.convention ?? "paper" };
   }
   if (config.kind !== "hc") return { skip: `it is ${config.kind}` };

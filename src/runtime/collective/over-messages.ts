@@ -74,7 +74,16 @@ interface Job {
 /** A collective over messages. */
 export function overMessages(messenger: Messenger, { deadline = DEADLINE }: CollectiveOptions = {}): Collective {
   const traffic = { sentBytes: 0, waited: 0 };
-  const job: Job = { begun: new Set(), traffic, pool: createPool(), deadline, groups: 0, progressed: 0, looks: 0, closed: false };
+  const job: Job = {
+    begun: new Set(),
+    traffic,
+    pool: createPool(),
+    deadline,
+    groups: 0,
+    progressed: 0,
+    looks: 0,
+    closed: false,
+  };
   return groupOf(messenger, job);
 }
 
