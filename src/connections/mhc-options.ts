@@ -20,9 +20,12 @@ import {
   initialisationNames,
   initialisations,
 } from "./initialisations.ts";
+import { learnedMapNames, learnedMaps, type LearnedMaps, type LearnedMapsName } from "./learned-maps.ts";
 import { learnedSlack } from "./manifolds/learned-slack.ts";
 import { expectSupport, type ResidualMap } from "./manifolds/residual-map.ts";
 import { sinkhornMap } from "./manifolds/sinkhorn.ts";
+import { sinkhornAdaptiveMap } from "./manifolds/sinkhorn-adaptive.ts";
+import { expectTolerance, LEAST_TOLERANCE } from "../ops/sinkhorn-until.ts";
 import { sinkhornImplicitMap } from "./manifolds/sinkhorn-implicit.ts";
 import { type ResidualMapName, residualMapNames, residualMaps } from "./manifolds/table.ts";
 
@@ -32,6 +35,8 @@ export interface MhcOptions {
   readonly streams?: number;
   /** Sinkhorn-Knopp iterations (columns, then rows), for "sinkhorn" and "sinkhorn-implicit". Default 20, as in the paper. */
   readonly iterations?: number;
+  /** For "sinkhorn-adaptive": the largest |column sum − 1| of a matrix that is done, 1e-6 or more. Default 1e-5. */
+  readonly tolerance?: number;
   /** Which matrices H_res is chosen from. Default "sinkhorn", as in the paper, which has special kernels. */
   readonly residualMap?: ResidualMapName;
   /**
@@ -47,6 +52,11 @@ export interface MhcOptions {
    * the scale of a plain residual.
    */
   readonly collapse?: StreamsEnd;
+  /**
+   * Which of H_pre, H_post and H_res are learned; the others are a residual connection's: 1/n, 1 and the identity.
+   * "none" is a residual connection over streams, without parameters. Default "all".
+   */
+  readonly maps?: LearnedMapsName;
   /**
    * What the maps depend on: each token's streams ("token", as in the paper), the mean of what was read of its sequence
    * so far ("sequence"), or nothing ("none": static, without φ and α). Default "token".
@@ -87,10 +97,12 @@ const ends = ["mean", "sum", "learned", "carried"] as const;
 export const mhcSchemas: ConnectionEntry<MhcConfig>["options"] = {
   streams: streamsOption,
   iterations: count(MOST_ITERATIONS).default(20),
+  tolerance: positiveFloat32.min(LEAST_TOLERANCE).lt(1).exactOptional(),
   residualMap: z.enum(residualMapNames).exactOptional(),
   initialisation: z.enum(initialisationNames).exactOptional(),
   convention: z.enum(mhcConventionNames).exactOptional(),
   collapse: z.enum(ends).exactOptional(),
+  maps: z.enum(learnedMapNames).exactOptional(),
   dynamic: z.enum(dynamics).exactOptional(),
   group: count(MOST_GROUP).exactOptional(),
   active: count(MOST_STREAMS).exactOptional(),
@@ -106,6 +118,7 @@ export interface MhcChoices {
   readonly iterations: number;
   readonly residualMap: ResidualMapName;
   readonly map: ResidualMap;
+  readonly maps: LearnedMaps;
   readonly start: Initialisation;
   readonly convention: MhcConventionName;
   readonly rules: ConventionRules;
@@ -121,10 +134,12 @@ export interface MhcChoices {
 const optionRules: FieldRules<MhcOptions> = {
   streams: "number",
   iterations: "number",
+  tolerance: "number",
   residualMap: residualMapNames,
   initialisation: "anything",
   convention: mhcConventionNames,
   collapse: ends,
+  maps: learnedMapNames,
   dynamic: dynamics,
   group: "number",
   active: "number",
@@ -154,6 +169,7 @@ export function chosen(options: MhcOptions): MhcChoices {
   const {
     streams = 4,
     iterations = 20,
+    tolerance,
     residualMap = "sinkhorn",
     initialisation = "default",
     convention = "paper",
@@ -161,6 +177,7 @@ export function chosen(options: MhcOptions): MhcChoices {
     slack,
     slackPenalty,
     slackSteps,
+    maps = "all",
     dynamic = "token",
     group = 1,
     active,
@@ -172,10 +189,12 @@ export function chosen(options: MhcOptions): MhcChoices {
   else expectFields("mhc", initialisation, startRules, "field of an initialisation");
   const end = endOf(convention, collapse);
   expectSlack(residualMap, options);
-  const map = residualMapOf(residualMap, iterations, slack);
+  if (tolerance !== undefined) expectAdaptive(residualMap, tolerance);
+  const map = residualMapOf(residualMap, iterations, tolerance, slack);
   const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
   expectSupport(residualMap, map, active ?? streams);
   expectDynamic(dynamic, group, convention, end);
+  expectLearned(maps, map, options, end);
   if (active !== undefined) expectActive(active, streams, residualMap, map, dynamic, convention, end);
   expectSinkhorn(residualMap, convention, end);
   const { norm, form } = mhcConventions[convention];
@@ -187,6 +206,7 @@ export function chosen(options: MhcOptions): MhcChoices {
     iterations,
     residualMap,
     map,
+    maps: learnedMaps(maps),
     start,
     convention,
     rules,
@@ -212,6 +232,42 @@ function expectDynamic(dynamic: Dynamic, group: number, convention: MhcConventio
     `mhc: dynamic: "${dynamic}" and group: ${group} are for convention "paper" with its streams joined by mean or sum, got convention "${convention}" and collapse "${end}". Leave one of them out.`,
   );
 }
+
+function expectLearned(
+  name: LearnedMapsName,
+  map: ResidualMap,
+  { streams = 4, convention = "paper", residualMap, initialisation, dynamic, group, active, ...options }: MhcOptions,
+  end: StreamsEnd,
+): void {
+  expectName("mhc", "maps", name, learnedMapNames);
+  if (name === "all") return;
+  const refuse = (why: string): never => {
+    throw new RangeError(`mhc: maps is "${name}"${why}`);
+  };
+  const idle = Object.entries({
+    ...(learnedMaps(name).res ? {} : { residualMap, ...options }),
+    ...(name === "none" ? { initialisation, dynamic, group } : {}),
+  }).find(([option, value]) => OF_MAPS.has(option) && value !== undefined);
+  if (active !== undefined) refuse(`, and active is for all three maps. Leave one of the two out.`);
+  if (idle) refuse(`, and ${idle[0]} would change nothing of what is not learned. Leave out one of the two.`);
+  if (name === "res" && map.size(streams) === 0)
+    refuse(`, and residual map "${residualMap}" has nothing to learn. Take another residual map, or maps: "none".`);
+  if (end === "carried" || (name !== "none" && (convention !== "paper" || (end !== "mean" && end !== "sum"))))
+    refuse(
+      ` with convention "${convention}" and collapse "${end}"; ${name === "none" ? 'a sublayer that learns nothing carries no coefficients. Take another convention, or maps: "all".' : 'some maps without the others are for convention "paper" with its streams joined by mean or sum. Leave maps out, or the others.'}`,
+    );
+}
+
+/** Options that say how maps are learned. */
+const OF_MAPS: ReadonlySet<string> = new Set([
+  "residualMap",
+  "slack",
+  "slackPenalty",
+  "slackSteps",
+  "initialisation",
+  "dynamic",
+  "group",
+] satisfies (keyof MhcOptions)[]);
 
 function expectActive(
   active: number,
@@ -242,11 +298,25 @@ function expectActive(
 }
 
 /** A choice for H_res with its own options. */
-function residualMapOf(name: ResidualMapName, iterations: number, slack: number | undefined): ResidualMap {
+function residualMapOf(
+  name: ResidualMapName,
+  iterations: number,
+  tolerance: number | undefined,
+  slack: number | undefined,
+): ResidualMap {
   if (name === "sinkhorn") return sinkhornMap(iterations);
   if (name === "sinkhorn-implicit") return sinkhornImplicitMap(iterations);
+  if (name === "sinkhorn-adaptive") return sinkhornAdaptiveMap(tolerance);
   if (name === "learned-slack") return learnedSlack(slack);
   return residualMaps[name];
+}
+
+function expectAdaptive(residualMap: ResidualMapName, tolerance: number): void {
+  if (residualMap !== "sinkhorn-adaptive")
+    throw new RangeError(
+      `mhc: tolerance is for residual map "sinkhorn-adaptive", got "${residualMap}". Leave it out, or take residualMap: "sinkhorn-adaptive".`,
+    );
+  expectTolerance("mhc", tolerance);
 }
 
 /** Options that only one map has. */
