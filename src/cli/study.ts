@@ -40,7 +40,7 @@ const longest = Math.max(...studyNames.map(({ length }) => length));
 const questions = studyNames.flatMap((name) => {
   const study: Study = studies[name];
   return study.kind === "experiment"
-    ? [`  ${name.padEnd(longest + 2)}${study.question} (--small: ${showMany(study.minutes, "minute")})`]
+    ? [`  ${name.padEnd(longest + 2)}${study.question} (--small: about ${showMany(study.minutes, "minute")})`]
     : [];
 });
 

@@ -20,6 +20,7 @@ import {
   initialisationNames,
   initialisations,
 } from "./initialisations.ts";
+import { learnedMapNames, learnedMaps, type LearnedMaps, type LearnedMapsName } from "./learned-maps.ts";
 import { learnedSlack } from "./manifolds/learned-slack.ts";
 import { expectSupport, type ResidualMap } from "./manifolds/residual-map.ts";
 import { sinkhornMap } from "./manifolds/sinkhorn.ts";
@@ -51,6 +52,11 @@ export interface MhcOptions {
    * the scale of a plain residual.
    */
   readonly collapse?: StreamsEnd;
+  /**
+   * Which of H_pre, H_post and H_res are learned; the others are a residual connection's: 1/n, 1 and the identity.
+   * "none" is a residual connection over streams, without parameters. Default "all".
+   */
+  readonly maps?: LearnedMapsName;
   /**
    * What the maps depend on: each token's streams ("token", as in the paper), the mean of what was read of its sequence
    * so far ("sequence"), or nothing ("none": static, without φ and α). Default "token".
@@ -96,6 +102,7 @@ export const mhcSchemas: ConnectionEntry<MhcConfig>["options"] = {
   initialisation: z.enum(initialisationNames).exactOptional(),
   convention: z.enum(mhcConventionNames).exactOptional(),
   collapse: z.enum(ends).exactOptional(),
+  maps: z.enum(learnedMapNames).exactOptional(),
   dynamic: z.enum(dynamics).exactOptional(),
   group: count(MOST_GROUP).exactOptional(),
   active: count(MOST_STREAMS).exactOptional(),
@@ -111,6 +118,7 @@ export interface MhcChoices {
   readonly iterations: number;
   readonly residualMap: ResidualMapName;
   readonly map: ResidualMap;
+  readonly maps: LearnedMaps;
   readonly start: Initialisation;
   readonly convention: MhcConventionName;
   readonly rules: ConventionRules;
@@ -131,6 +139,7 @@ const optionRules: FieldRules<MhcOptions> = {
   initialisation: "anything",
   convention: mhcConventionNames,
   collapse: ends,
+  maps: learnedMapNames,
   dynamic: dynamics,
   group: "number",
   active: "number",
@@ -168,6 +177,7 @@ export function chosen(options: MhcOptions): MhcChoices {
     slack,
     slackPenalty,
     slackSteps,
+    maps = "all",
     dynamic = "token",
     group = 1,
     active,
@@ -184,6 +194,7 @@ export function chosen(options: MhcOptions): MhcChoices {
   const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
   expectSupport(residualMap, map, active ?? streams);
   expectDynamic(dynamic, group, convention, end);
+  expectLearned(maps, map, options, end);
   if (active !== undefined) expectActive(active, streams, residualMap, map, dynamic, convention, end);
   expectSinkhorn(residualMap, convention, end);
   const { norm, form } = mhcConventions[convention];
@@ -195,6 +206,7 @@ export function chosen(options: MhcOptions): MhcChoices {
     iterations,
     residualMap,
     map,
+    maps: learnedMaps(maps),
     start,
     convention,
     rules,
@@ -220,6 +232,42 @@ function expectDynamic(dynamic: Dynamic, group: number, convention: MhcConventio
     `mhc: dynamic: "${dynamic}" and group: ${group} are for convention "paper" with its streams joined by mean or sum, got convention "${convention}" and collapse "${end}". Leave one of them out.`,
   );
 }
+
+function expectLearned(
+  name: LearnedMapsName,
+  map: ResidualMap,
+  { streams = 4, convention = "paper", residualMap, initialisation, dynamic, group, active, ...options }: MhcOptions,
+  end: StreamsEnd,
+): void {
+  expectName("mhc", "maps", name, learnedMapNames);
+  if (name === "all") return;
+  const refuse = (why: string): never => {
+    throw new RangeError(`mhc: maps is "${name}"${why}`);
+  };
+  const idle = Object.entries({
+    ...(learnedMaps(name).res ? {} : { residualMap, ...options }),
+    ...(name === "none" ? { initialisation, dynamic, group } : {}),
+  }).find(([option, value]) => OF_MAPS.has(option) && value !== undefined);
+  if (active !== undefined) refuse(`, and active is for all three maps. Leave one of the two out.`);
+  if (idle) refuse(`, and ${idle[0]} would change nothing of what is not learned. Leave out one of the two.`);
+  if (name === "res" && map.size(streams) === 0)
+    refuse(`, and residual map "${residualMap}" has nothing to learn. Take another residual map, or maps: "none".`);
+  if (end === "carried" || (name !== "none" && (convention !== "paper" || (end !== "mean" && end !== "sum"))))
+    refuse(
+      ` with convention "${convention}" and collapse "${end}"; ${name === "none" ? 'a sublayer that learns nothing carries no coefficients. Take another convention, or maps: "all".' : 'some maps without the others are for convention "paper" with its streams joined by mean or sum. Leave maps out, or the others.'}`,
+    );
+}
+
+/** Options that say how maps are learned. */
+const OF_MAPS: ReadonlySet<string> = new Set([
+  "residualMap",
+  "slack",
+  "slackPenalty",
+  "slackSteps",
+  "initialisation",
+  "dynamic",
+  "group",
+] satisfies (keyof MhcOptions)[]);
 
 function expectActive(
   active: number,
