@@ -215,7 +215,7 @@ function optimizerOf({ optimizer, set }: Pick<TrainingOptions, "optimizer" | "se
   return optimizerKinds.find((kind) => kind === named);
 }
 
-/** Set a field by its path: optimizer.clip=0.5. A value that is not JSON is text. */
+/** Set a field by its path: optimizer.clip=0.5. A value that is not JSON is text; null leaves the field out. */
 function assign(config: Record<string, unknown>, assignment: string): void {
   const equals = assignment.indexOf("=");
   if (equals < 1) throw new Error(`--set needs path=value, such as --set optimizer.clip=0.5; got "${assignment}".`);
@@ -233,7 +233,9 @@ function assign(config: Record<string, unknown>, assignment: string): void {
     setOwn(target, key, copy);
     target = copy;
   }
-  setOwn(target, keys.at(-1)!, parseValue(assignment.slice(equals + 1)));
+  const value = parseValue(assignment.slice(equals + 1));
+  if (value === null) delete target[keys.at(-1)!];
+  else setOwn(target, keys.at(-1)!, value);
 }
 
 /** Rules that --no-alarms leaves on: without them a run that has gone wrong would go on for ever. */

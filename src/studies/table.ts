@@ -1,5 +1,6 @@
 // Question: which studies are there, by name?
 
+import { attention } from "./attention.ts";
 import { clipping } from "./clipping.ts";
 import { constraints } from "./constraints.ts";
 import { dynamic } from "./dynamic.ts";
@@ -17,6 +18,7 @@ export const studyNames = [
   "robustness",
   "reasoning",
   "constraints",
+  "attention",
   "dynamic",
   "optimizers",
   "clipping",
@@ -34,6 +36,7 @@ export const studies: Readonly<Record<StudyName, Study>> = {
   robustness,
   reasoning,
   constraints,
+  attention,
   dynamic,
   optimizers,
   clipping,

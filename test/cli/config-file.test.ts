@@ -43,6 +43,13 @@ async function configOf(content: unknown, args: readonly string[] = [], name?: s
   return checkConfig(options, options.connection, "a");
 }
 
+test("--set with null leaves a field out", async () => {
+  const mixing = { of: "logits", dynamic: true };
+  const args = ["--set", `model.headMixing=${JSON.stringify(mixing)}`];
+  expect((await configOf({}, args)).model.headMixing).toEqual(mixing);
+  expect((await configOf({}, [...args, "--set", "model.headMixing=null"])).model).not.toHaveProperty("headMixing");
+});
+
 test("JSON and YAML, camel case and dashes, paths and groups say the same", async () => {
   const grouped = {
     data: "my.txt",

@@ -1,6 +1,8 @@
 // Every example runs and does what it says.
 
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
 import { expect, test, vi } from "vitest";
 import type { GainPair } from "birkhoff";
 import type { Accuracies } from "../../examples/classify.ts";
@@ -43,6 +45,19 @@ test("sinkhorn: doubly stochastic at first, the cheapest assignment at last", as
   expect(last.map((row) => row.indexOf(Math.max(...row)))).toEqual([0, 2, 1, 3]);
   expect(cost).toBeCloseTo(11, 1);
 });
+
+test(
+  "encoder-decoder: sorts words with Sinkhorn attention, and goes on from a checkpoint",
+  { timeout: 240_000 },
+  async () => {
+    const { train } = await import("../../examples/encoder-decoder.ts");
+    const folder = path.join(mkdtempSync(path.join(os.tmpdir(), "encoder-decoder-")), "run");
+    const first = await train(5, 300, 1, folder);
+    // A word of the list at each place, drawn at random, would be right in one place of eight.
+    expect(first.words).toBeGreaterThan(0.35);
+    expect(await train(5, 300, 1, folder)).toEqual(first);
+  },
+);
 
 const sumOf = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 
