@@ -70,6 +70,7 @@ export { paperSinkhorn, type SinkhornAttributes, type SinkhornForm } from "./ops
 export { sinkhorn } from "./ops/sinkhorn.ts";
 export { sinkhornImplicit } from "./ops/sinkhorn-implicit.ts";
 export { birkhoffProjection } from "./ops/birkhoff-projection.ts";
+export { sinkhornUntil, type SinkhornUntilAttributes } from "./ops/sinkhorn-until.ts";
 export { cayley } from "./ops/cayley.ts";
 
 // Segments: choose what the backward pass computes again instead of storing it, and name the parts of a graph.

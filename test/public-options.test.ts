@@ -105,6 +105,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   simulateSchedule: [(o) => pipelines.simulateSchedule("1f1b", o, costs), "microbatches", "microBatches"],
   sinkhorn: [(o) => ops.sinkhorn(t, o), "iteration", "iterations"],
   sinkhornError: [study.sinkhornError, "iteration", "iterations"],
+  sinkhornUntil: [(o) => ops.sinkhornUntil(t, o), "tolerence", "tolerance"],
   sinkhornImplicit: [(o) => ops.sinkhornImplicit(t, o), "iteration", "iterations"],
   timelineHtml: [pipelines.timelineHtml, "titel", "title"],
   timelineSvg: [(o) => pipelines.timelineSvg([], o), "widht", "width"],

@@ -4,9 +4,11 @@
 //       --heads 8 --tokens 256 --vocabulary 1024 --threads 2
 //
 // All clients ask at once, by HTTP, for a stream of the likeliest tokens after a prompt of their own, and read it to its
-// end. They are in the server's own process, so their work counts too.
+// end. They are in a thread of their own (serve-clients.ts), on the same cores, so their work counts too.
 
+import { once } from "node:events";
 import { parseArgs } from "node:util";
+import { Worker } from "node:worker_threads";
 import { trainTokenizer } from "../../src/data/tokenizer.ts";
 import { createParameters, parameterCount } from "../../src/graph/parameters.ts";
 import { languageModel } from "../../src/model/language-model.ts";
@@ -20,6 +22,7 @@ import type { Reply } from "../lib/peer.ts";
 import { ourHello } from "../lib/ours.ts";
 import { serve, type Work } from "../lib/serve.ts";
 import { modelOf, sizeOptions } from "../lib/sizes.ts";
+import type { Asked, Read } from "./serve-clients.ts";
 
 const { values } = parseArgs({
   options: {
@@ -29,40 +32,6 @@ const { values } = parseArgs({
     written: { type: "string", default: "64" },
   },
 });
-
-/** One client: the times of its tokens since it asked, and how many there were. */
-async function ask(
-  url: string,
-  prompt: readonly number[],
-  written: number,
-): Promise<{ ms: number[]; written: number }> {
-  const start = performance.now();
-  const response = await fetch(`${url}v1/completions`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      prompt,
-      max_tokens: written,
-      temperature: 0,
-      ignore_eos: true,
-      stream: true,
-      stream_options: { include_usage: true },
-    }),
-  });
-  const ms: number[] = [];
-  let rest = "";
-  let count = 0;
-  for await (const bytes of response.body!.pipeThrough(new TextDecoderStream())) {
-    const now = performance.now() - start;
-    const events = (rest + bytes).split("\n\n");
-    rest = events.pop()!;
-    for (const event of events) {
-      if (event.includes('"finish_reason":null')) ms.push(now);
-      count = Number(/"completion_tokens":(\d+)/.exec(event)?.[1] ?? count);
-    }
-  }
-  return { ms, written: count };
-}
 
 async function start(): Promise<Work> {
   const config = modelOf(values);
@@ -80,7 +49,7 @@ async function start(): Promise<Work> {
   const parameters = createParameters();
   const model = languageModel(config, parameters);
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
-  const engine = await createEngine(runtime, model, { slots: Math.max(16, clients), queue: 64, stretch: 1.5 });
+  const engine = await createEngine(runtime, model, { slots: Math.max(16, clients), queue: 64, stretch: 2 });
   const template = await readChatTemplate(import.meta.dirname);
   const served = {
     name: "bench",
@@ -94,6 +63,12 @@ async function start(): Promise<Work> {
   };
   const { url } = await listenForApi(served, { host: "127.0.0.1", port: 0, deadline: 600 });
 
+  const crowd = new Worker(new URL("serve-clients.ts", import.meta.url));
+  const ask = async (asked: Asked): Promise<readonly Read[]> => {
+    crowd.postMessage(asked);
+    const [read] = (await once(crowd, "message")) as [readonly Read[]];
+    return read;
+  };
   let turn = 0;
   const run = async (): Promise<Partial<Reply>> => {
     // Prompts of which no place of the cache holds the beginning.
@@ -101,7 +76,7 @@ async function start(): Promise<Work> {
     const prompts = Array.from({ length: clients }, (_, client) =>
       Array.from({ length: Number(values.prompt) }, (_, i) => (7 * i + 3 + 31 * client + first) % vocabulary),
     );
-    const texts = await Promise.all(prompts.map((prompt) => ask(url, prompt, written)));
+    const texts = await ask({ url, prompts, written });
     return {
       first_ms: texts.map(({ ms }) => ms[0]!),
       token_ms: texts.flatMap(({ ms }) => ms.slice(1).map((time, index) => time - ms[index]!)),

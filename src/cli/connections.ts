@@ -3,10 +3,12 @@
 //   mhc                             a kind with its defaults
 //   mhc:residualMap=identity        with one option changed
 //   hc:streams=2:dynamic=false      with several options changed
+//   mhc:at=0-3.attention+last       in some sublayers, a residual connection elsewhere (model/places.ts)
 //
 // A choice's own options override those that the command gives to all choices (--streams and the like). The
 // name of a choice is also the name of its run folder.
 
+import { given } from "../basics/given.ts";
 import { didYouMean } from "../basics/names.ts";
 import { InvalidArgumentError } from "commander";
 import {
@@ -18,6 +20,7 @@ import {
 } from "../connections/table.ts";
 import { iteratedMaps } from "../connections/manifolds/table.ts";
 import { parseConnection } from "../model/config.ts";
+import { connectionAt } from "../model/places.ts";
 
 export interface ConnectionChoice {
   /** The kind, then its options, in characters that suit a file name; unique among choices. */
@@ -62,9 +65,14 @@ function kindNamed(name: unknown): ConnectionKind {
   );
 }
 
-function expectOptions(said: string, kind: ConnectionKind, options: Readonly<Record<string, unknown>>): void {
+function expectOptions(
+  said: string,
+  kind: ConnectionKind,
+  { at, ...options }: Readonly<Record<string, unknown>>,
+): void {
   try {
-    parseConnection({ kind, ...options });
+    const connection = parseConnection({ kind, ...options });
+    if (at !== undefined) connectionAt(connection, at);
   } catch (error) {
     throw new InvalidArgumentError(`${said}: ${(error as Error).message}`);
   }
@@ -88,16 +96,20 @@ export function parseChoices(text: string): ConnectionChoice[] {
   return choices;
 }
 
+/** The options of a kind, and where it is used, which any kind may have. */
+const optionsOf = (kind: ConnectionKind): readonly string[] => [...connectionOptions(kind), "at"];
+
 /** "dense has no options", or which there are. */
 export function describeOptions(kind: ConnectionKind): string {
-  const options = connectionOptions(kind);
-  return options.length === 0 ? `${kind} has no options` : `the options of ${kind} are ${options.join(", ")}`;
+  return connectionOptions(kind).length === 0
+    ? `${kind} has no options`
+    : `the options of ${kind} are ${optionsOf(kind).join(", ")}`;
 }
 
 function parseOption(kind: ConnectionKind, assignment: string): [string, unknown] {
   const [name = "", ...rest] = assignment.split("=");
   const value = rest.join("=");
-  const allowed = connectionOptions(kind);
+  const allowed = optionsOf(kind);
   if (!allowed.includes(name))
     throw new InvalidArgumentError(
       `"${assignment}" is not an option=value; ${describeOptions(kind)}.${didYouMean(name, allowed)}`,
@@ -107,15 +119,15 @@ function parseOption(kind: ConnectionKind, assignment: string): [string, unknown
   return [name, parseValue(value)];
 }
 
-/** The configuration of a choice. Options in `shared` go to every kind that has them. */
+/** The configuration of a choice, `at` among its fields. Options in `shared` go to every kind that has them. */
 export function connectionOf(
-  { kind, options }: ConnectionChoice,
+  { kind, options: { at, ...options } }: ConnectionChoice,
   shared: Readonly<Record<string, unknown>> = {},
-): ConnectionConfig {
+): ConnectionConfig & { readonly at?: unknown } {
   const taken = Object.entries(shared).filter(
     ([name, value]) => value !== undefined && connectionOptions(kind).includes(name),
   );
-  return parseConnection({ kind, ...Object.fromEntries(taken), ...options });
+  return { ...parseConnection({ kind, ...Object.fromEntries(taken), ...options }), ...given({ at }) };
 }
 
 /** A value on the command line: JSON if it parses as such, otherwise text. */

@@ -21,8 +21,8 @@ import { renderSvg } from "../report/render.ts";
 import { prose } from "../report/terminal.ts";
 import { names } from "../runs/names.ts";
 import { readRunData } from "../runs/run-data.ts";
-import { parseSweep, type SweepDefinition, sweepPoints } from "../runs/sweep/definition.ts";
-import { readOutcome, readResults } from "../runs/sweep/folder.ts";
+import { fieldOf, parseSweep, type SweepDefinition, sweepPoints } from "../runs/sweep/definition.ts";
+import { isSweepFolder, readOutcome, readResults, readSweepPlan } from "../runs/sweep/folder.ts";
 import { writeStudyPage, writeStudySummary, type PageFigure } from "../studies/page.ts";
 import type { Experiment, Measurement, PagePart, SizeName, StudiedRun, StudyRuns, Subject } from "../studies/study.ts";
 import { studyNames } from "../studies/table.ts";
@@ -48,11 +48,19 @@ export interface ExperimentOptions extends Omit<SweepTraining, "threads"> {
 export async function runExperiment(name: string, study: Experiment, options: ExperimentOptions): Promise<void> {
   for (const part of study.needs ?? []) expectPackages(part);
   const size = sizeOf(options);
-  const runs = asked(study.sizes[size], options);
-  const sweep = parseSweep({ name: `study-${name}-${size}`, ...runs, keepCheckpoints: true }, `study ${name}`);
-  const folder = options.out ?? path.join("runs", sweep.name);
+  const sweepOf = (runs: StudyRuns): SweepDefinition =>
+    parseSweep({ name: `study-${name}-${size}`, ...runs, keepCheckpoints: true }, `study ${name}`);
+  const folder = options.out ?? path.join("runs", `study-${name}-${size}`);
   const command = commandOf(name, options);
-  const stopped = await trainSweep(sweep, folder, { ...options, threads: options.threads ?? 1 });
+  let runs = asked(study.sizes[size], options);
+  if (study.next) runs = withKnown(runs, folder);
+  let stopped = false;
+  for (let more: StudyRuns | undefined = runs; more && !stopped;) {
+    runs = more;
+    stopped = await trainSweep(sweepOf(runs), folder, { ...options, threads: options.threads ?? 1 });
+    if (!stopped) more = study.next?.(readStudied(undefined, sweepOf(runs), folder), runs);
+  }
+  const sweep = sweepOf(runs);
   const ended = stopped ? false : await measureAll(study.measurement, sweep, folder, options);
   const studied = readStudied(study.measurement, sweep, folder);
   if (studied.length === 0) throw new Error(`No run of the study has ended yet. Go on: ${command}`);
@@ -85,6 +93,17 @@ function asked(runs: StudyRuns, { seeds, data }: ExperimentOptions): StudyRuns {
   const axes =
     seeds === undefined ? runs.axes : { ...runs.axes, seed: Array.from({ length: seeds }, (_, at) => at + 1) };
   return { ...runs, axes, base: data === undefined ? runs.base : { ...runs.base, data } };
+}
+
+/** The runs with the values that a study which goes on by what it found has added to its axes in a folder. */
+function withKnown(runs: StudyRuns, folder: string): StudyRuns {
+  if (!isSweepFolder(folder)) return runs;
+  const known = readSweepPlan(folder).sweep.axes;
+  const axes = Object.entries(runs.axes).map(([axis, values]) => {
+    const added = fieldOf(axis) === "seed" ? [] : (known[axis] ?? []).filter((value) => !values.includes(value));
+    return [axis, [...values, ...added]] as const;
+  });
+  return { ...runs, axes: Object.fromEntries(axes) };
 }
 
 /** The command that makes this study again, and goes on with it. */

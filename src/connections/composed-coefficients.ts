@@ -3,14 +3,17 @@
 //   p = RMSNorm(vec x) · φᵀ,  l = α_group · p + b,  groups pre (n), post (n), res (S)
 //   pre = σ(l_pre),  post = 2σ(l_post),  res = map(l_res)
 //
+// A map that is not learned (learned-maps.ts) has no rows of φ, no α and no entries of b.
+//
 // The last K logits of some maps are the same for all tokens: l = b, without a row of φ.
 //
 // The same as ops/manifold-coefficients.ts, which fuses all of it for Sinkhorn, composed from operations.
-// Shapes: x [..., n, C], φ [2n + S, nC], alpha [3], bias [2n + S] → [..., n² + 2n].
+// Shapes: x [..., n, C], φ [2n + S, nC], alpha [3], bias [2n + S] → [..., n² + 2n]; with all three maps learned.
 
 import { add } from "../ops/elementwise.ts";
 import { given } from "../basics/given.ts";
 import { fill } from "../ops/fill.ts";
+import { constant } from "../graph/state.ts";
 import { lastAxis, rowCount, type Shape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { concat } from "../ops/concat.ts";
 import { multiply, scale, sigmoid } from "../ops/elementwise.ts";
@@ -21,6 +24,8 @@ import { streamProjection } from "../ops/stream-projection.ts";
 import { streamSizes } from "../ops/streams.ts";
 import { identities } from "./manifolds/identity.ts";
 import type { ConnectionParameters } from "./conventions/coefficients.ts";
+import { identityMatrix } from "./initialisation.ts";
+import { learnedMaps, type LearnedMaps } from "./learned-maps.ts";
 import type { ResidualMap } from "./manifolds/residual-map.ts";
 import { perGroup } from "./per-group.ts";
 import type { Decided } from "./streams.ts";
@@ -34,6 +39,36 @@ export interface SlackRules {
   readonly penalty?: number | undefined;
   /** Steps until nothing is left of it, where it has a share. */
   readonly steps?: number | undefined;
+}
+
+/** How coefficients are made. */
+export interface MapRules {
+  /** The number n of streams. */
+  readonly streams: number;
+  /** The choice for H_res. */
+  readonly map: ResidualMap;
+  /** Which maps are learned. Default: all three. */
+  readonly maps?: LearnedMaps;
+  /** Default: none. */
+  readonly slack?: SlackRules;
+}
+
+/** How many numbers of a token, of all tokens, and altogether a sublayer learns to make its maps. */
+export interface MapSizes {
+  /** Rows of φ of each map that is learned: of pre, of post, of res. */
+  readonly groups: readonly number[];
+  /** All rows of φ. */
+  readonly rows: number;
+  /** Logits that are the same for all tokens. */
+  readonly fixed: number;
+}
+
+const allMaps = learnedMaps("all");
+
+export function mapSizes({ streams: n, map, maps = allMaps }: Omit<MapRules, "slack">): MapSizes {
+  const fixed = (maps.res && map.fixed?.(n)) || 0;
+  const groups = [...(maps.pre ? [n] : []), ...(maps.post ? [n] : []), ...(maps.res ? [map.size(n) - fixed] : [])];
+  return { groups, rows: groups.reduce((sum, size) => sum + size, 0), fixed };
 }
 
 /** Added to the mean square of a token's entries. */
@@ -57,23 +92,16 @@ export function composedCoefficients(
   x: Tensor,
   parameters: ConnectionParameters & MapParameters,
   map: ResidualMap,
-  slack: SlackRules = {},
 ): Decided {
-  return projectedCoefficients(projectStreams(x, parameters.phi), parameters, map, streamSizes(x).streams, slack);
+  return projectedCoefficients(projectStreams(x, parameters.phi), parameters, { map, streams: streamSizes(x).streams });
 }
 
-/** The same from what φ read, p [..., 2n + S − K]. */
-export function projectedCoefficients(
-  p: Tensor,
-  { alpha, bias, share }: MapParameters,
-  map: ResidualMap,
-  n: number,
-  slack: SlackRules = {},
-): Decided {
-  const [size, fixed] = [map.size(n), map.fixed?.(n) ?? 0];
-  const rows = 2 * n + size - fixed;
+/** The same from what φ read, p [..., rows of φ]. */
+export function projectedCoefficients(p: Tensor, { alpha, bias, share }: MapParameters, rules: MapRules): Decided {
+  const { map, streams: n } = rules;
+  const { groups, rows, fixed } = mapSizes(rules);
   const tokens = rowCount(p.shape);
-  const scales = perGroup(alpha, [n, n, size - fixed]);
+  const scales = perGroup(alpha, groups);
   const own = fixed === 0 ? bias : slice(bias, 0, 0, rows);
   const dynamic = add(
     multiply(reshape(p, [tokens, rows]), broadcast(scales, [tokens, rows])),
@@ -81,42 +109,52 @@ export function projectedCoefficients(
   );
   const fixed_K = fixed === 0 ? undefined : fixedLogits(bias, rows, map, share);
   const logits = fixed_K ? concat([dynamic, broadcast(fixed_K, [tokens, fixed])], 1) : dynamic;
-  const mapped = mappedLogits(logits, map, n);
+  const mapped = mappedLogits(logits, rules);
   return {
     ...mapped,
     coefficients: reshape(mapped.coefficients, [...p.shape.slice(0, -1), n * n + 2 * n]),
-    ...slackOf(fixed_K, share, map, n, slack),
+    ...slackOf(fixed_K, share, rules),
   };
 }
 
 /** Coefficients that are the same for all tokens of x [..., n, C], from the bias alone; computed once. */
-export function staticCoefficients(
-  x: Tensor,
-  { bias, share }: Omit<MapParameters, "alpha">,
-  map: ResidualMap,
-  slack: SlackRules = {},
-): Decided {
-  const { streams: n } = streamSizes(x);
+export function staticCoefficients(x: Tensor, { bias, share }: Omit<MapParameters, "alpha">, rules: MapRules): Decided {
+  const { map, streams: n } = rules;
   const leading = x.shape.slice(0, -2);
-  const rows = 2 * n + map.size(n) - (map.fixed?.(n) ?? 0);
-  const fixed_K = map.fixed ? fixedLogits(bias, rows, map, share) : undefined;
+  const { rows, fixed } = mapSizes(rules);
+  const fixed_K = fixed === 0 ? undefined : fixedLogits(bias, rows, map, share);
   const logits = fixed_K ? concat([slice(bias, 0, 0, rows), fixed_K], 0) : bias;
-  const one = mappedLogits(reshape(logits, [1, lastAxis(logits.shape)]), map, n);
+  const one = mappedLogits(reshape(logits, [1, lastAxis(logits.shape)]), rules);
   const forAll = (row: Tensor, shape: Shape): Tensor => broadcast(reshape(row, [lastAxis(row.shape)]), shape);
   return {
     coefficients: forAll(one.coefficients, [...leading, n * n + 2 * n]),
     ...given({ logits: one.logits && forAll(one.logits, [sizeOf(leading), map.size(n)]) }),
-    ...slackOf(fixed_K, share, map, n, slack),
+    ...slackOf(fixed_K, share, rules),
   };
 }
 
-/** Logits [T, 2n + S] → coefficients [T, n² + 2n], and those of H_res. */
-function mappedLogits(logits: Tensor, map: ResidualMap, n: number): Pick<Decided, "coefficients" | "logits"> {
+/** The coefficients [..., n² + 2n] of a sublayer that learns no map, for x [..., n, C]: those of a residual connection. */
+export function residualCoefficients(x: Tensor): Decided {
+  const { streams: n } = streamSizes(x);
+  const values = [...Array<number>(n).fill(1 / n), ...Array<number>(n).fill(1), ...identityMatrix(n, 1)];
+  const size = n * n + 2 * n;
+  return { coefficients: broadcast(constant(values, [size]), [...x.shape.slice(0, -2), size]) };
+}
+
+/** The logits of the learned maps, [T, ...] → coefficients [T, n² + 2n], and the logits of H_res. */
+function mappedLogits(
+  logits: Tensor,
+  { map, streams: n, maps = allMaps }: MapRules,
+): Pick<Decided, "coefficients" | "logits"> {
+  const tokens = rowCount(logits.shape);
+  let from = 0;
+  const next = (size: number): Tensor => slice(logits, 1, (from += size) - size, size);
+  const all = (value: number): Tensor => fill([tokens, n], value);
+  const pre = maps.pre ? sigmoid(next(n)) : all(1 / n);
+  const post = maps.post ? scale(sigmoid(next(n)), 2) : all(1);
   const size = map.size(n);
-  const pre = sigmoid(slice(logits, 1, 0, n));
-  const post = scale(sigmoid(slice(logits, 1, n, n)), 2);
-  const resLogits = size === 0 ? undefined : slice(logits, 1, 2 * n, size);
-  const res = resLogits ? map.project(resLogits, n) : identities(rowCount(logits.shape), n);
+  const resLogits = maps.res && size > 0 ? next(size) : undefined;
+  const res = resLogits ? map.project(resLogits, n) : identities(tokens, n);
   return { coefficients: concat([pre, post, res], 1), ...given({ logits: resLogits }) };
 }
 
@@ -124,9 +162,7 @@ function mappedLogits(logits: Tensor, map: ResidualMap, n: number): Pick<Decided
 function slackOf(
   fixed_K: Tensor | undefined,
   share: Tensor | undefined,
-  map: ResidualMap,
-  n: number,
-  { penalty = 0, steps }: SlackRules,
+  { map, streams: n, slack: { penalty = 0, steps } = {} }: MapRules,
 ): Pick<Decided, "penalty" | "falling"> {
   return given({
     penalty: penalty > 0 && fixed_K ? scale(map.departure!(fixed_K, n), penalty) : undefined,

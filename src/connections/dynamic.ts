@@ -15,11 +15,12 @@ import type { Tensor } from "../graph/tensor.ts";
 import { streamRead } from "../ops/stream-read.ts";
 import { streamWrite } from "../ops/stream-write.ts";
 import { expand } from "../ops/expand.ts";
+import { activeCoefficients } from "./active.ts";
 import {
   type MapParameters,
+  type MapRules,
   projectedCoefficients,
   projectStreams,
-  type SlackRules,
   staticCoefficients,
 } from "./composed-coefficients.ts";
 import {
@@ -32,7 +33,6 @@ import {
   type SublayerOptions,
   unadjusted,
 } from "./connection.ts";
-import type { ResidualMap } from "./manifolds/residual-map.ts";
 import type { Decided, StreamsConnection } from "./streams.ts";
 
 /** What the maps of a sublayer depend on. */
@@ -45,13 +45,12 @@ export type Dynamic = (typeof dynamics)[number];
 export type DynamicParameters = Omit<MapParameters, "alpha"> & { readonly alpha?: Tensor; readonly phi?: Tensor };
 
 /** How a connection decides. */
-export interface DynamicRules {
-  readonly streams: number;
+export interface DynamicRules extends MapRules {
   readonly dynamic: Dynamic;
   /** Sublayers that share what is read off the streams. */
   readonly group: number;
-  readonly map: ResidualMap;
-  readonly slack: SlackRules;
+  /** How many streams are mixed and written; undefined: all. */
+  readonly active: number | undefined;
 }
 
 /** What the tokens' streams say [T, rows], read by φ; undefined where nothing is read. */
@@ -72,11 +71,10 @@ function readOff(
 }
 
 function decided(x_TNC: Tensor, p: Tensor | undefined, parameters: DynamicParameters, rules: DynamicRules): Decided {
-  const { streams, map, slack } = rules;
+  const { streams, map, active } = rules;
   const { alpha, ...own } = parameters;
-  return p && alpha
-    ? projectedCoefficients(p, { ...own, alpha }, map, streams, slack)
-    : staticCoefficients(x_TNC, own, map, slack);
+  if (p && alpha && active !== undefined) return activeCoefficients(p, { ...own, alpha }, map, streams, active);
+  return p && alpha ? projectedCoefficients(p, { ...own, alpha }, rules) : staticCoefficients(x_TNC, own, rules);
 }
 
 /** The decision of a sublayer that reads for itself, or not at all. */

@@ -12,7 +12,7 @@ import { endOf } from "./conventions/ending.ts";
 import { type MhcConventionName, mhcConventionNames, mhcConventions } from "./conventions/table.ts";
 import { type Dynamic, dynamics } from "./dynamic.ts";
 import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
-import { MOST_ITERATIONS } from "../basics/bounds.ts";
+import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/bounds.ts";
 import { count, finiteFloat32, positiveFloat32 } from "../basics/schemas.ts";
 import {
   type Initialisation,
@@ -20,9 +20,12 @@ import {
   initialisationNames,
   initialisations,
 } from "./initialisations.ts";
+import { learnedMapNames, learnedMaps, type LearnedMaps, type LearnedMapsName } from "./learned-maps.ts";
 import { learnedSlack } from "./manifolds/learned-slack.ts";
 import { expectSupport, type ResidualMap } from "./manifolds/residual-map.ts";
 import { sinkhornMap } from "./manifolds/sinkhorn.ts";
+import { sinkhornAdaptiveMap } from "./manifolds/sinkhorn-adaptive.ts";
+import { expectTolerance, LEAST_TOLERANCE } from "../ops/sinkhorn-until.ts";
 import { sinkhornImplicitMap } from "./manifolds/sinkhorn-implicit.ts";
 import { type ResidualMapName, residualMapNames, residualMaps } from "./manifolds/table.ts";
 
@@ -32,6 +35,8 @@ export interface MhcOptions {
   readonly streams?: number;
   /** Sinkhorn-Knopp iterations (columns, then rows), for "sinkhorn" and "sinkhorn-implicit". Default 20, as in the paper. */
   readonly iterations?: number;
+  /** For "sinkhorn-adaptive": the largest |column sum − 1| of a matrix that is done, 1e-6 or more. Default 1e-5. */
+  readonly tolerance?: number;
   /** Which matrices H_res is chosen from. Default "sinkhorn", as in the paper, which has special kernels. */
   readonly residualMap?: ResidualMapName;
   /**
@@ -48,6 +53,11 @@ export interface MhcOptions {
    */
   readonly collapse?: StreamsEnd;
   /**
+   * Which of H_pre, H_post and H_res are learned; the others are a residual connection's: 1/n, 1 and the identity.
+   * "none" is a residual connection over streams, without parameters. Default "all".
+   */
+  readonly maps?: LearnedMapsName;
+  /**
    * What the maps depend on: each token's streams ("token", as in the paper), the mean of what was read of its sequence
    * so far ("sequence"), or nothing ("none": static, without φ and α). Default "token".
    */
@@ -60,6 +70,11 @@ export interface MhcOptions {
   readonly slackPenalty?: number;
   /** For "learned-slack": steps in which the slack falls to zero. Default: it stays. */
   readonly slackSteps?: number;
+  /**
+   * Of the streams, how many a sublayer mixes and writes, as xHC does (active.ts): all of them are read, half of the active
+   * ones are the first streams, each token chooses the others. From 1 to streams − 1. Default: all are active.
+   */
+  readonly active?: number;
   /** How streams are kept between the sublayers. Default "float32"; every formula is computed in float32. */
   readonly streamPrecision?: StreamPrecision;
 }
@@ -82,12 +97,15 @@ const ends = ["mean", "sum", "learned", "carried"] as const;
 export const mhcSchemas: ConnectionEntry<MhcConfig>["options"] = {
   streams: streamsOption,
   iterations: count(MOST_ITERATIONS).default(20),
+  tolerance: positiveFloat32.min(LEAST_TOLERANCE).lt(1).exactOptional(),
   residualMap: z.enum(residualMapNames).exactOptional(),
   initialisation: z.enum(initialisationNames).exactOptional(),
   convention: z.enum(mhcConventionNames).exactOptional(),
   collapse: z.enum(ends).exactOptional(),
+  maps: z.enum(learnedMapNames).exactOptional(),
   dynamic: z.enum(dynamics).exactOptional(),
   group: count(MOST_GROUP).exactOptional(),
+  active: count(MOST_STREAMS).exactOptional(),
   slack: positiveFloat32.max(MOST_SLACK).exactOptional(),
   slackPenalty: finiteFloat32.min(0).exactOptional(),
   slackSteps: count().exactOptional(),
@@ -100,6 +118,7 @@ export interface MhcChoices {
   readonly iterations: number;
   readonly residualMap: ResidualMapName;
   readonly map: ResidualMap;
+  readonly maps: LearnedMaps;
   readonly start: Initialisation;
   readonly convention: MhcConventionName;
   readonly rules: ConventionRules;
@@ -108,17 +127,22 @@ export interface MhcChoices {
   readonly dynamic: Dynamic;
   readonly group: number;
   readonly slack: SlackRules;
+  /** Undefined: all of them. */
+  readonly active: number | undefined;
 }
 
 const optionRules: FieldRules<MhcOptions> = {
   streams: "number",
   iterations: "number",
+  tolerance: "number",
   residualMap: residualMapNames,
   initialisation: "anything",
   convention: mhcConventionNames,
   collapse: ends,
+  maps: learnedMapNames,
   dynamic: dynamics,
   group: "number",
+  active: "number",
   slack: "number",
   slackPenalty: "number",
   slackSteps: "number",
@@ -145,6 +169,7 @@ export function chosen(options: MhcOptions): MhcChoices {
   const {
     streams = 4,
     iterations = 20,
+    tolerance,
     residualMap = "sinkhorn",
     initialisation = "default",
     convention = "paper",
@@ -152,8 +177,10 @@ export function chosen(options: MhcOptions): MhcChoices {
     slack,
     slackPenalty,
     slackSteps,
+    maps = "all",
     dynamic = "token",
     group = 1,
+    active,
     streamPrecision = "float32",
   } = options;
   expectStreams("mhc", streams);
@@ -162,10 +189,13 @@ export function chosen(options: MhcOptions): MhcChoices {
   else expectFields("mhc", initialisation, startRules, "field of an initialisation");
   const end = endOf(convention, collapse);
   expectSlack(residualMap, options);
-  const map = residualMapOf(residualMap, iterations, slack);
+  if (tolerance !== undefined) expectAdaptive(residualMap, tolerance);
+  const map = residualMapOf(residualMap, iterations, tolerance, slack);
   const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
-  expectSupport(residualMap, map, streams);
+  expectSupport(residualMap, map, active ?? streams);
   expectDynamic(dynamic, group, convention, end);
+  expectLearned(maps, map, options, end);
+  if (active !== undefined) expectActive(active, streams, residualMap, map, dynamic, convention, end);
   expectSinkhorn(residualMap, convention, end);
   const { norm, form } = mhcConventions[convention];
   // The paper's form has special kernels. Networks with a learned end have always used the general ones, whose
@@ -176,6 +206,7 @@ export function chosen(options: MhcOptions): MhcChoices {
     iterations,
     residualMap,
     map,
+    maps: learnedMaps(maps),
     start,
     convention,
     rules,
@@ -184,6 +215,7 @@ export function chosen(options: MhcOptions): MhcChoices {
     dynamic,
     group,
     slack: { penalty: slackPenalty, steps: slackSteps },
+    active,
   };
 }
 
@@ -201,12 +233,90 @@ function expectDynamic(dynamic: Dynamic, group: number, convention: MhcConventio
   );
 }
 
+function expectLearned(
+  name: LearnedMapsName,
+  map: ResidualMap,
+  { streams = 4, convention = "paper", residualMap, initialisation, dynamic, group, active, ...options }: MhcOptions,
+  end: StreamsEnd,
+): void {
+  expectName("mhc", "maps", name, learnedMapNames);
+  if (name === "all") return;
+  const refuse = (why: string): never => {
+    throw new RangeError(`mhc: maps is "${name}"${why}`);
+  };
+  const idle = Object.entries({
+    ...(learnedMaps(name).res ? {} : { residualMap, ...options }),
+    ...(name === "none" ? { initialisation, dynamic, group } : {}),
+  }).find(([option, value]) => OF_MAPS.has(option) && value !== undefined);
+  if (active !== undefined) refuse(`, and active is for all three maps. Leave one of the two out.`);
+  if (idle) refuse(`, and ${idle[0]} would change nothing of what is not learned. Leave out one of the two.`);
+  if (name === "res" && map.size(streams) === 0)
+    refuse(`, and residual map "${residualMap}" has nothing to learn. Take another residual map, or maps: "none".`);
+  if (end === "carried" || (name !== "none" && (convention !== "paper" || (end !== "mean" && end !== "sum"))))
+    refuse(
+      ` with convention "${convention}" and collapse "${end}"; ${name === "none" ? 'a sublayer that learns nothing carries no coefficients. Take another convention, or maps: "all".' : 'some maps without the others are for convention "paper" with its streams joined by mean or sum. Leave maps out, or the others.'}`,
+    );
+}
+
+/** Options that say how maps are learned. */
+const OF_MAPS: ReadonlySet<string> = new Set([
+  "residualMap",
+  "slack",
+  "slackPenalty",
+  "slackSteps",
+  "initialisation",
+  "dynamic",
+  "group",
+] satisfies (keyof MhcOptions)[]);
+
+function expectActive(
+  active: number,
+  streams: number,
+  residualMap: ResidualMapName,
+  map: ResidualMap,
+  dynamic: Dynamic,
+  convention: MhcConventionName,
+  end: StreamsEnd,
+): void {
+  expectWhole("mhc", "active", active, 1, MOST_STREAMS);
+  if (active >= streams)
+    throw new RangeError(
+      `mhc: active is ${active} of ${streams} streams; it must be less than streams. Leave it out to mix and write all of them.`,
+    );
+  if (dynamic === "none")
+    throw new RangeError(
+      `mhc: active is ${active}, but with dynamic: "none" no token chooses its streams. Leave one of them out.`,
+    );
+  if ((map.fixed?.(active) ?? 0) > 0)
+    throw new RangeError(
+      `mhc: active is for residual maps whose logits all depend on the token, got "${residualMap}", which learns some for all tokens. Leave one of them out.`,
+    );
+  if (convention !== "paper" || (end !== "mean" && end !== "sum"))
+    throw new RangeError(
+      `mhc: active is for convention "paper" with its streams joined by mean or sum, got convention "${convention}" and collapse "${end}". Leave one of them out.`,
+    );
+}
+
 /** A choice for H_res with its own options. */
-function residualMapOf(name: ResidualMapName, iterations: number, slack: number | undefined): ResidualMap {
+function residualMapOf(
+  name: ResidualMapName,
+  iterations: number,
+  tolerance: number | undefined,
+  slack: number | undefined,
+): ResidualMap {
   if (name === "sinkhorn") return sinkhornMap(iterations);
   if (name === "sinkhorn-implicit") return sinkhornImplicitMap(iterations);
+  if (name === "sinkhorn-adaptive") return sinkhornAdaptiveMap(tolerance);
   if (name === "learned-slack") return learnedSlack(slack);
   return residualMaps[name];
+}
+
+function expectAdaptive(residualMap: ResidualMapName, tolerance: number): void {
+  if (residualMap !== "sinkhorn-adaptive")
+    throw new RangeError(
+      `mhc: tolerance is for residual map "sinkhorn-adaptive", got "${residualMap}". Leave it out, or take residualMap: "sinkhorn-adaptive".`,
+    );
+  expectTolerance("mhc", tolerance);
 }
 
 /** Options that only one map has. */

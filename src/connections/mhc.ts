@@ -15,14 +15,16 @@
 // Sinkhorn-Knopp makes columns, then rows, sum to one, 20 times over, which projects H_res onto the
 // doubly stochastic matrices (the Birkhoff polytope). Those have spectral norm 1 and are closed under
 // products, so no depth of layers can blow a signal up; rows come last, so the forward gain is exactly 1.
-// The option dynamic selects what the coefficients depend on (dynamic.ts); the option residualMap selects other choices
-// for H_res (manifolds/); the option convention selects how other implementations changed the formulas above
-// (conventions/).
+// The option dynamic selects what the coefficients depend on (dynamic.ts); the option maps selects which of them are
+// learned (learned-maps.ts); the option residualMap selects other choices for H_res (manifolds/); the option convention
+// selects how other implementations changed the formulas above (conventions/).
 
 import type { Initial, ParameterSet } from "../graph/parameters.ts";
 import type { Shape, Tensor } from "../graph/tensor.ts";
+import { fixedStreams } from "./active.ts";
 import type { Connection, SublayerOptions } from "./connection.ts";
 import { carriedConnection } from "./conventions/carried.ts";
+import { mapSizes, residualCoefficients } from "./composed-coefficients.ts";
 import { conventionCoefficients } from "./conventions/coefficients.ts";
 import { decideDynamically, type DynamicParameters, groupedConnection } from "./dynamic.ts";
 import { endingOf } from "./conventions/ending.ts";
@@ -46,16 +48,20 @@ export function mhc(
 export function mhc(options: MhcOptions): Connection;
 export function mhc(options: MhcOptions = {}): Connection<Tensor> | Connection {
   const choices = chosen(options);
-  const { streams, streamPrecision, iterations, residualMap, dynamic, group, convention, rules, end } = choices;
+  const { streams, streamPrecision, iterations, residualMap, maps, dynamic, group, active, convention, rules, end } =
+    choices;
+  const learnsAll = maps.pre && maps.post && maps.res;
+  const isFused = residualMap === "sinkhorn" && dynamic === "token" && active === undefined && learnsAll;
   const connection: Omit<StreamsConnection, "collapse"> = {
     name: "mhc",
     streams,
     streamPrecision,
     deciding(parameters, sublayer) {
+      if (!maps.pre && !maps.post && !maps.res) return residualCoefficients;
       const learned = sublayerParameters(parameters, choices, sublayer);
       const { phi, alpha, bias } = learned;
       return (x_TNC, sequences) =>
-        residualMap === "sinkhorn" && dynamic === "token" && phi && alpha
+        isFused && phi && alpha
           ? conventionCoefficients(x_TNC, { phi, alpha, bias }, rules, iterations)
           : decideDynamically(x_TNC, learned, choices, sequences);
     },
@@ -67,17 +73,29 @@ export function mhc(options: MhcOptions = {}): Connection<Tensor> | Connection {
     : groupedConnection(ended, choices, (parameters, sublayer) => sublayerParameters(parameters, choices, sublayer));
 }
 
-/** φ, α and b of one sublayer; rows of φ and entries of b are pre (n) | post (n) | res. */
+/**
+ * φ, α and b of one sublayer; rows of φ and entries of b are pre (n) | post (n) | res, or as active.ts has them, and α
+ * has a scale for each of them.
+ */
 function sublayerParameters(
   parameters: ParameterSet,
-  { streams: n, map, start, slack, dynamic, group }: MhcChoices,
+  choices: MhcChoices,
   { channels, index }: SublayerOptions,
 ): DynamicParameters {
-  const own = map.bias(n);
-  const logits = map.exponential ? [...start.res(n), ...own.slice(n * n)] : own;
-  const learned = map.annealed ? logits.slice(0, -1) : logits;
-  const bias = [...start.read(n, index), ...start.write(n, index), ...learned];
-  const rows = 2 * n + map.size(n) - (map.fixed?.(n) ?? 0);
+  const { streams: n, map, maps, start, slack, dynamic, group, active } = choices;
+  const k = active ?? n;
+  const own = map.bias(k);
+  const logits = map.exponential ? [...start.res(k), ...own.slice(k * k)] : own;
+  const scores = active === undefined ? [] : Array<number>(n - fixedStreams(k)).fill(0);
+  const bias = [
+    ...(maps.pre ? start.read(n, index) : []),
+    ...(maps.post ? start.write(k, index) : []),
+    ...(maps.res ? (map.annealed ? logits.slice(0, -1) : logits) : []),
+    ...scores,
+  ];
+  const sizes = mapSizes(choices);
+  const rows = active === undefined ? sizes.rows : bias.length;
+  const scales = sizes.groups.length + (active === undefined ? 0 : 1);
   const create = (name: string, size: Shape, initial: Initial): Tensor =>
     parameters.create(name, size, initial, "connection");
   const isDynamic = dynamic !== "none";
@@ -85,7 +103,7 @@ function sublayerParameters(
     ...(isDynamic && index % group === 0
       ? { phi: create("phi", [rows, n * channels], start.phi(rows, n * channels)) }
       : {}),
-    ...(isDynamic ? { alpha: create("alpha", [3], { constant: start.alpha }) } : {}),
+    ...(isDynamic ? { alpha: create("alpha", [scales], { constant: start.alpha }) } : {}),
     bias: create("bias", [bias.length], { values: bias }),
     ...(map.annealed && slack.steps !== undefined
       ? { share: parameters.create("share", [1], { constant: 1 }, "balance") }

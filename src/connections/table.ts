@@ -14,6 +14,7 @@ import { type FracConfig, fracEntry } from "./frac.ts";
 import { type GatedResidualConfig, gatedResidualEntry } from "./gated-residual.ts";
 import { type HighwayConfig, highwayEntry } from "./highway.ts";
 import { type HcConfig, hcEntry } from "./hc.ts";
+import { learnedMaps, type LearnedMaps } from "./learned-maps.ts";
 import { mhcEntry } from "./mhc.ts";
 import type { MhcConfig } from "./mhc-options.ts";
 import { type ResidualConfig, residualEntry } from "./residual.ts";
@@ -95,6 +96,12 @@ export const connectionSchema: z.ZodType<ConnectionConfig> = z
       context.addIssue({ code: "custom", message: (error as Error).message });
     }
   });
+
+/** Which of H_pre, H_post and H_res the sublayers of a connection learn; of one that mixes no streams, none. */
+export function mapsOf(config: ConnectionConfig): LearnedMaps {
+  if (config.kind === "mhc") return learnedMaps(config.maps ?? "all");
+  return learnedMaps(config.kind === "hc" ? "all" : "none");
+}
 
 /** A kind of connection with all its defaults. */
 export function defaultConnection(kind: ConnectionKind): ConnectionConfig {

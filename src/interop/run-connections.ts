@@ -8,7 +8,7 @@ import { ConversionError } from "../connections/conventions/convert.ts";
 import type { StreamsEnd } from "../connections/conventions/convention.ts";
 import { endOf } from "../connections/conventions/ending.ts";
 import type { ConventionName } from "../connections/conventions/table.ts";
-import type { ConnectionConfig } from "../connections/table.ts";
+import { type ConnectionConfig, mapsOf } from "../connections/table.ts";
 import { sublayerConnections } from "../model/overrides.ts";
 import { latestCheckpoint, weightsFile } from "../runs/checkpoint.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
@@ -59,7 +59,9 @@ const configOf = (folder: string): TrainingConfig =>
 export const runIterations = (folder: string): number | undefined => iterationsOf(configOf(folder));
 
 function iterationsOf({ model }: TrainingConfig): number | undefined {
-  const iterations = sublayerConnections(model).flatMap((each) => (each.kind === "mhc" ? [each.iterations] : []));
+  const iterations = sublayerConnections(model).flatMap((each) =>
+    each.kind === "mhc" && mapsOf(each).res ? [each.iterations] : [],
+  );
   return iterations.length > 0 ? Math.min(...iterations) : undefined;
 }
 
@@ -94,8 +96,12 @@ function conventionOf(config: ConnectionConfig): KnownConvention {
   if (config.kind === "mhc") {
     if ((config.residualMap ?? "sinkhorn") !== "sinkhorn")
       return { skip: `its residual map is ${config.residualMap}, not Sinkhorn's` };
+    // One that learns none has no tensors to convert.
+    if (!["all", "none", undefined].includes(config.maps))
+      return { skip: `it learns only some of its maps (maps: ${config.maps})` };
     if ((config.dynamic ?? "token") !== "token" || (config.group ?? 1) > 1)
       return { skip: "its maps do not depend on each token alone" };
+    if (config.active !== undefined) return { skip: "it mixes and writes only some of its streams" };
     return { convention: config.convention ?? "paper" };
   }
   if (config.kind !== "hc") return { skip: `it is ${config.kind}` };

@@ -2,14 +2,17 @@
 //
 // One for all, or a default and overrides. A layer has two sublayers, distinguished by their role. Layers are
 // counted from 0 and named by a list, [0, 1], or a range, "0-3", "2", "last", "4-last". An override without
-// layers means all layers, one without a role means both roles.
+// layers means all layers, one without a role means both roles. In a configuration a connection with `at` is short for a
+// residual connection as the default and this one at some places (places.ts).
 
 import { z } from "zod";
 import { MOST_LAYERS } from "../basics/bounds.ts";
+import { isObject } from "../basics/objects.ts";
 import { showValue } from "../basics/show.ts";
 import type { Connection } from "../connections/connection.ts";
 import { mixed, runStarts } from "../connections/mixed.ts";
 import { type ConnectionConfig, connectionSchema, createConnection } from "../connections/table.ts";
+import { connectionAt } from "./places.ts";
 import { problem } from "./problems.ts";
 
 export const sublayerRoles = ["attention", "feedForward"] as const;
@@ -58,13 +61,20 @@ const mixedSchema: z.ZodType<MixedConnectionConfig> = z.strictObject({
     .default([]),
 });
 
-/** Either form; errors are reported for the form that was meant. */
+/** Any of the forms; errors are reported for the form that was meant. */
 export const modelConnectionSchema: z.ZodType<ModelConnection> = z.unknown().transform((value, context) => {
-  const wanted = typeof value === "object" && value !== null && "default" in value ? mixedSchema : connectionSchema;
-  const result = wanted.safeParse(value);
-  if (result.success) return result.data;
-  for (const issue of result.error.issues)
-    context.addIssue({ code: "custom", path: [...issue.path], message: problem(issue, value, wanted) });
+  const has = (field: string): boolean => isObject(value) && Object.hasOwn(value, field);
+  const wanted = has("default") ? mixedSchema : connectionSchema;
+  const { at, ...connection } = has("at") && !has("default") ? (value as { readonly at?: unknown }) : {};
+  const given = at === undefined ? value : connection;
+  const result = wanted.safeParse(given);
+  try {
+    if (result.success) return at === undefined ? result.data : connectionAt(result.data as ConnectionConfig, at);
+  } catch (error) {
+    context.addIssue({ code: "custom", path: ["at"], message: (error as Error).message });
+  }
+  for (const issue of result.error?.issues ?? [])
+    context.addIssue({ code: "custom", path: [...issue.path], message: problem(issue, given, wanted) });
   return z.NEVER;
 });
 

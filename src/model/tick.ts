@@ -34,8 +34,8 @@ export interface Shape {
 
 /** Which programs there are to choose from. */
 export interface Shapes {
-  /** Most rows of a run in which so many texts have a single row left. */
-  room(writing: number): number;
+  /** Most rows of a run in which so many texts have a single row left, and so many others have more. */
+  room(writing: number, reading: number): number;
   /** The program for so many rows, no more than `room` said, with scores for so many of them. */
   fit(rows: number, scored: number): Shape;
 }
@@ -58,7 +58,7 @@ export function planTick<T extends Wishing>(texts: readonly T[], shapes: Shapes)
   const left = ({ wish, done }: T): number => wish.rows.length - done;
   const writing = texts.filter((text) => left(text) === 1);
   const reading = texts.filter((text) => left(text) > 1);
-  const room = shapes.room(writing.length);
+  const room = shapes.room(writing.length, reading.length);
   const silent: TickRow<T>[] = [];
   const scored: TickRow<T>[] = [];
   for (const text of [...writing, ...reading]) {

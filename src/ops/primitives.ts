@@ -8,6 +8,7 @@ import type { Operation } from "../graph/tensor.ts";
 import { stateOperation } from "../graph/state.ts";
 import { batchedMatmulOperation } from "./batched-matmul.ts";
 import { birkhoffProjectionOperation } from "./birkhoff-projection.ts";
+import { sinkhornUntilBackwardOperation, sinkhornUntilOperation } from "./sinkhorn-until.ts";
 import { addOperation, affineOperation, curveOperations, multiplyOperation } from "./elementwise.ts";
 import { fillOperation } from "./fill.ts";
 import { gatherOperation, scatterAddOperation } from "./gather.ts";
@@ -56,6 +57,8 @@ export const primitives: ReadonlySet<Operation> = new Set<Operation>([
   toBfloat16Operation,
   toFloat32Operation,
   roundToFloat8Operation,
-  // The number of its steps depends on the values. Only models with this choice of H_res need it.
+  // The number of their steps depends on the values. Only models with these choices of H_res need them.
   birkhoffProjectionOperation,
+  sinkhornUntilOperation,
+  sinkhornUntilBackwardOperation,
 ]);

@@ -28,7 +28,7 @@ export function planStepMemory(config: StepConfig, machine: Machine, storeEvery?
 export interface LoadedStep {
   readonly micro: Program<MicroOutputs>;
   /** In the order in which they run, `micro` first. */
-  readonly programs: readonly Pick<Program, "run" | "plan" | "touch" | "profile">[];
+  readonly programs: readonly Pick<Program, "run" | "plan" | "touch" | "profile" | "release">[];
 }
 
 /** Compile a step, and write first values and made-up tokens. */

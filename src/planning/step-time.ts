@@ -142,6 +142,24 @@ export async function measureStepTime(runtime: Runtime, config: StepConfig, stor
   });
 }
 
+/**
+ * Seconds of the training steps of several configurations, the best of a few of each, taken in turns, so that what slows
+ * the machine down for a while slows all of them.
+ */
+export async function compareStepTimes(runtime: Runtime, configs: readonly StepConfig[]): Promise<number[]> {
+  const steps = configs.map((config) => loadStep(runtime, config));
+  const best = steps.map(() => Number.POSITIVE_INFINITY);
+  for (let k = 0; k < RUNS; k++)
+    for (const [index, { programs }] of steps.entries()) {
+      const started = performance.now();
+      for (const program of programs) program.run();
+      await runtime.finish();
+      best[index] = Math.min(best[index]!, (performance.now() - started) / 1000);
+    }
+  for (const { programs } of steps) for (const program of programs) program.release();
+  return best;
+}
+
 /** Of every buffer a call touches, each once. */
 function operandBytes({ operands }: Call): number {
   const buffers = new Set(operands.flatMap((operand) => operand?.buffer ?? []));

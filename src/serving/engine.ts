@@ -33,7 +33,7 @@ export interface EngineOptions {
   readonly slots: number;
   /** How many more may wait. */
   readonly queue: number;
-  /** How many times as long a run of the model may take at most because it reads prompts beside texts that are written. */
+  /** How many times as long a run of the model may take at most because it reads prompts; see `servingShapes`. */
   readonly stretch: number;
 }
 

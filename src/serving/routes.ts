@@ -12,12 +12,12 @@
 
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import { streamSSE } from "hono/streaming";
 import { showBytes } from "../basics/show.ts";
 import { reason } from "../files/errors.ts";
 import { answerHead, formOf, usageOf, wholeChoice } from "./answers.ts";
 import { apiGuard, type ApiAccess } from "./api-guard.ts";
 import { asRequestError, errorBody, RequestError } from "./errors.ts";
+import { openEvents } from "./events.ts";
 import { servingMetrics } from "./metrics.ts";
 import { piecesOf } from "./pieces.ts";
 import { chatJob, completionJob, type Job, tokenizeRequest, detokenizeRequest } from "./requests.ts";
@@ -194,35 +194,38 @@ function streamed(context: Context, job: Job, served: Served, watch: Watch): Res
   const texts = served.engine.submit(job.texts);
   watch.streaming = true;
   const head = answerHead(form, served, true);
-  return streamSSE(context, async (stream) => {
-    stream.onAbort(() => watch.abort(new RequestError(503, "client_gone", "The client has gone.")));
-    const send = (data: object): Promise<void> => stream.writeSSE({ data: JSON.stringify(data) });
-    let written = 0;
-    const write = async (index: number): Promise<void> => {
-      const withLogprobs = job.texts[index]!.alternatives !== undefined;
-      let first = true;
-      for await (const { text, token, end } of piecesOf(texts[index]!, tokenizer, {
-        hidden: job.hidden[index]!,
-        stop: job.stop,
-      })) {
-        if (token && !token.event.ofPrompt) written++;
-        // Of a piece that is held back only its log-probability is told.
-        if (text === "" && end === undefined && !withLogprobs && !first) continue;
-        const logprobs = withLogprobs && token ? form.logprobs([token], tokenizer) : null;
-        const choice = { index, ...form.delta(text, first), logprobs, finish_reason: end ?? null };
-        await send({ ...head, choices: [choice] });
-        first = false;
-      }
-    };
+  const events = openEvents(context, () => watch.abort(new RequestError(503, "client_gone", "The client has gone.")));
+  const send = (data: object): Promise<void> | undefined => events.send(JSON.stringify(data));
+  let written = 0;
+  const write = async (index: number): Promise<void> => {
+    const withLogprobs = job.texts[index]!.alternatives !== undefined;
+    let first = true;
+    for await (const { text, token, end } of piecesOf(texts[index]!, tokenizer, {
+      hidden: job.hidden[index]!,
+      stop: job.stop,
+    })) {
+      if (token && !token.event.ofPrompt) written++;
+      // Of a piece that is held back only its log-probability is told.
+      if (text === "" && end === undefined && !withLogprobs && !first) continue;
+      const logprobs = withLogprobs && token ? form.logprobs([token], tokenizer) : null;
+      const choice = { index, ...form.delta(text, first), logprobs, finish_reason: end ?? null };
+      await send({ ...head, choices: [choice] });
+      first = false;
+    }
+  };
+  const writeAll = async (): Promise<void> => {
     try {
       await Promise.all(texts.map((_, index) => write(index)));
       if (job.includeUsage) await send({ ...head, choices: [], usage: usageOf(job.promptTokens, written) });
-      await stream.writeSSE({ data: "[DONE]" });
+      await events.send("[DONE]");
     } catch (error) {
       watch.abort(error);
       await send(errorBody(asRequestError(error)));
     } finally {
       watch.close();
+      events.end();
     }
-  });
+  };
+  void writeAll();
+  return events.response;
 }

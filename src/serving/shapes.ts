@@ -32,7 +32,8 @@ export function shapesUpTo(largest: number, most: number): Shape[] {
 
 /**
  * How a server chooses from shapes. While texts are being written, prompts are read with as many rows as fit into a run
- * that takes at most `stretch` times as long as one without them, and with one row at least.
+ * that takes at most `stretch` times as long as one in which all the texts, those of the prompts too, have a row, and
+ * with one row at least. So a token takes no longer by prompts than `stretch` times what it will take once they are read.
  *
  * @param shapes the smallest first; the last has room for a row of each text
  */
@@ -41,9 +42,9 @@ export function servingShapes(shapes: readonly TimedShape[], stretch: number): S
     shapes.find(({ size, wanted }) => size >= rows && wanted >= scored)!;
   const largest = shapes.at(-1)!;
   return {
-    room(writing) {
+    room(writing, reading) {
       if (writing === 0) return largest.size;
-      const most = stretch * fit(writing, writing).ms;
+      const most = stretch * fit(writing + reading, writing + reading).ms;
       const short = shapes.findLast(({ size, ms }) => size > writing && ms <= most);
       return (short ?? shapes.find(({ size }) => size > writing) ?? largest).size;
     },

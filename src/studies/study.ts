@@ -3,7 +3,8 @@
 // A study answers a question by measurement. There are two kinds:
 //
 //   of runs        measures runs that are there, beside each other: robustness, reasoning
-//   an experiment  trains runs of its own at one of three sizes, may measure each of them, and writes a page
+//   an experiment  trains runs of its own at one of three sizes, may go on by what they found, may measure each of them,
+//                  and writes a page
 //
 // Each study is one file of this room, named in table.ts. The command line (cli/study.ts) trains, measures, keeps what
 // was measured in the run folders, and resumes; a study says only what is trained, measured and shown.
@@ -115,6 +116,11 @@ export interface Experiment<M = unknown> {
   readonly needs?: readonly PackagePart[];
   readonly sizes: Readonly<Record<SizeName, StudyRuns>>;
   readonly measurement?: Measurement<M>;
+  /**
+   * Of a study that goes on by what it found: its runs with further values on their axes, when all of these runs have
+   * ended. None: it is done. It must answer the same for the same results, so that a study can be resumed.
+   */
+  next?(studied: readonly StudiedRun<M>[], runs: StudyRuns): StudyRuns | undefined;
   /** @param runs that ended, at least one, in the order of the sweep */
   page(runs: readonly StudiedRun<M>[]): StudyPage;
 }

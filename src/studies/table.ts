@@ -3,6 +3,7 @@
 import { clipping } from "./clipping.ts";
 import { constraints } from "./constraints.ts";
 import { dynamic } from "./dynamic.ts";
+import { layers } from "./layers.ts";
 import { optimizers } from "./optimizers.ts";
 import { reasoning } from "./reasoning.ts";
 import { generalisation } from "./generalisation.ts";
@@ -22,6 +23,7 @@ export const studyNames = [
   "generalisation",
   "variability",
   "streams",
+  "layers",
 ] as const;
 
 /** One of the names of `studies`. */
@@ -38,4 +40,5 @@ export const studies: Readonly<Record<StudyName, Study>> = {
   generalisation,
   variability,
   streams,
+  layers,
 };

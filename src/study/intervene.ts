@@ -17,7 +17,7 @@ import { add } from "../ops/elementwise.ts";
 import { createParameters, existingParameters, type ParameterSet } from "../graph/parameters.ts";
 import { input } from "../graph/state.ts";
 import { lastAxis, rowCount, type Tensor } from "../graph/tensor.ts";
-import type { ConnectionConfig } from "../connections/table.ts";
+import { type ConnectionConfig, mapsOf } from "../connections/table.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { isMixed, type MixedConnectionConfig, sublayerConnections, sublayerRole } from "../model/overrides.ts";
 import { languageModel } from "../model/language-model.ts";
@@ -327,8 +327,12 @@ function networkOf(model: ModelConfig, changeable: ReadonlyMap<number, Changeabl
 }
 
 function iterationsOf(connection: ConnectionConfig): { iterations?: number } {
-  const { kind } = connection;
-  if (kind !== "mhc" || !(connection.residualMap ?? "sinkhorn").startsWith("sinkhorn")) return {};
+  if (
+    connection.kind !== "mhc" ||
+    !mapsOf(connection).res ||
+    !(connection.residualMap ?? "sinkhorn").startsWith("sinkhorn")
+  )
+    return {};
   return { iterations: connection.iterations };
 }
 

@@ -9,7 +9,7 @@ import { z } from "zod";
 import { countFromZero } from "../basics/schemas.ts";
 import { initialisations } from "../connections/initialisations.ts";
 import { residualMaps } from "../connections/manifolds/table.ts";
-import type { ConnectionConfig } from "../connections/table.ts";
+import { type ConnectionConfig, mapsOf } from "../connections/table.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { sublayerConnections } from "../model/overrides.ts";
 import { sinkhornResult } from "../ops/sinkhorn.ts";
@@ -114,15 +114,15 @@ export function silentAlarms(model: ModelConfig): readonly AlarmName[] {
 }
 
 /** Whether a connection has an H_res that is measured. */
-const mixes = ({ kind }: ConnectionConfig): boolean => kind === "hc" || kind === "mhc";
+const mixes = (connection: ConnectionConfig): boolean => mapsOf(connection).res;
 
 /** Maps by Sinkhorn-Knopp, which means to be doubly stochastic and guarantees only its last normalisation. */
-const meantToBe: ReadonlySet<string> = new Set(["sinkhorn", "sinkhorn-implicit"]);
+const meantToBe: ReadonlySet<string> = new Set(["sinkhorn", "sinkhorn-implicit", "sinkhorn-adaptive"]);
 
 function subjectOf(model: ModelConfig): AlarmSubject {
   const sublayers = sublayerConnections(model);
   const doublyStochastic = sublayers.map((connection) => {
-    if (connection.kind !== "mhc") return false;
+    if (connection.kind !== "mhc" || !mixes(connection)) return false;
     const { residualMap = "sinkhorn" } = connection;
     return meantToBe.has(residualMap) || residualMaps[residualMap].guarantee.columns;
   });
@@ -136,7 +136,7 @@ function subjectOf(model: ModelConfig): AlarmSubject {
 
 /** Whether H_res is made of exp(logits), and those of the start leave a matrix that is not hardened. */
 function startsMixing(connection: ConnectionConfig): boolean {
-  if (connection.kind !== "mhc") return false;
+  if (connection.kind !== "mhc" || !mixes(connection)) return false;
   const { streams: n, iterations, residualMap = "sinkhorn", initialisation = "default" } = connection;
   if (!residualMaps[residualMap].exponential) return false;
   const logits = Float64Array.from(initialisations[initialisation].res(n));

@@ -97,6 +97,8 @@ export function compileTraining(
   };
   const graph = shared?.step ?? buildStep(model, parameters, options);
   const compiled = compileStep(runtime, graph.programs);
+  // Its messages are begun between its parts, whose lists take their place at once.
+  if (shared) compiled.micro.parts?.();
 
   let evaluation: EvaluationProgram | undefined;
   let observer: Observer | undefined;

@@ -193,6 +193,7 @@ test("what is neither an activation nor a weight is left alone: coefficients, lo
     [
       "adamw balanceBias clipScale countNotFinite sumSquares maxLast roundToFloat8 scatterAdd sum sumLast sumLeading",
       "birkhoffProjection cayley cayleyBackward entropicBackward sinkhorn sinkhornBackward sinkhornImplicit",
+      "sinkhornUntil sinkhornUntilBackward",
       "hyperCoefficients hyperCoefficientsBackward manifoldCoefficients manifoldCoefficientsBackward",
       "crossEntropy crossEntropyBackward softmax softmaxBackward toBfloat16 toFloat32 toFloats toIndices",
       "dispatch expertChoice expertChoiceBackward sequenceBalance sequenceBalanceBackward",

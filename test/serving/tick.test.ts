@@ -22,18 +22,20 @@ const text = (rows: number, { wanted = 1, done = 0 } = {}): Wishing => ({
 
 test("prompts make a run of texts that are written as much longer as is allowed, and go on in any case", () => {
   // 4 rows take 1.9 ms, 8 take 3.3.
-  expect([0, 1, 2, 3, 4, 5, 15, 16].map((writing) => linear.room(writing))).toEqual([64, 2, 4, 4, 8, 8, 16, 32]);
+  expect([0, 1, 2, 3, 4, 5, 15, 16].map((writing) => linear.room(writing, 0))).toEqual([64, 2, 4, 4, 8, 8, 16, 32]);
+  // Of 16 texts that are asked for at once, the first that are written wait no longer than all of them will.
+  expect([1, 8, 15].map((writing) => linear.room(writing, 16 - writing))).toEqual([16, 16, 16]);
   const patient = servingShapes(
     shapesOf((rows) => 0.5 + 0.35 * rows),
     4,
   );
-  expect([1, 4, 16].map((writing) => patient.room(writing))).toEqual([8, 16, 64]);
+  expect([1, 4, 16].map((writing) => patient.room(writing, 0))).toEqual([8, 16, 64]);
   // Where rows cost nothing, as on a large GPU, a prompt is read at once.
   expect(
     servingShapes(
       shapesOf(() => 3),
       1.2,
-    ).room(1),
+    ).room(1, 1),
   ).toBe(64);
 });
 

@@ -16,6 +16,7 @@ import { permutations } from "./permutations.ts";
 import { quaternions } from "./quaternions.ts";
 import type { ResidualMap } from "./residual-map.ts";
 import { rowSoftmax } from "./row-softmax.ts";
+import { sinkhornAdaptiveMap } from "./sinkhorn-adaptive.ts";
 import { sinkhornMap } from "./sinkhorn.ts";
 import { sinkhornImplicitMap } from "./sinkhorn-implicit.ts";
 import { spectralSphere } from "./spectral-sphere.ts";
@@ -30,6 +31,7 @@ export const residualMapNames = [
   "row-softmax",
   "sinkhorn",
   "sinkhorn-implicit",
+  "sinkhorn-adaptive",
   "birkhoff-newton",
   "permutations",
   "kronecker",
@@ -61,6 +63,7 @@ export const residualMaps: Readonly<Record<ResidualMapName, ResidualMap>> = {
   "row-softmax": rowSoftmax,
   sinkhorn: sinkhornMap(),
   "sinkhorn-implicit": sinkhornImplicitMap(),
+  "sinkhorn-adaptive": sinkhornAdaptiveMap(),
   "birkhoff-newton": birkhoffNewton,
   permutations,
   kronecker,

@@ -138,8 +138,14 @@ function connectionFields(connection: ConnectionConfig, backbone: Backbone): Rec
   if (residualMap !== "sinkhorn" && residualMap !== "sinkhorn-implicit") {
     throw notExpressible(`its residual map is ${residualMap}, and deepseek_v4's names are for Sinkhorn-Knopp`);
   }
+  if ((connection.maps ?? "all") !== "all")
+    throw notExpressible(
+      `it learns only some of its maps (maps: ${connection.maps}), and deepseek_v4's names are for all`,
+    );
   if ((connection.dynamic ?? "token") !== "token" || (connection.group ?? 1) > 1)
     throw notExpressible(`its maps do not depend on each token alone, as those of deepseek_v4's names do`);
+  if (connection.active !== undefined)
+    throw notExpressible("it mixes and writes only some of its streams, and deepseek_v4's names are for all of them");
   const { norm, form } = mhcConventions[convention];
   return {
     model_type: "birkhoff_mhc",

@@ -12,6 +12,7 @@ import { sizeOf } from "../../graph/tensor.ts";
 import { expectFree, type ExportOptions, openExported, tokenizerNames, writeTokenizerFiles } from "../exported-run.ts";
 import { formatHuggingFaceConfig, huggingFaceConfig } from "./config.ts";
 import { gatherView, huggingFaceTensors } from "./tensors.ts";
+import { withWholeMaps } from "./whole-maps.ts";
 
 /** What `exportHuggingFace` wrote. */
 export interface HuggingFaceExport {
@@ -41,15 +42,16 @@ export function exportHuggingFace(run: string, out: string, options: ExportOptio
   expectFields("exportHuggingFace", options, { overwrite: "flag", onWarning: "function" });
   const { overwrite = false, onWarning } = options;
   const exported = openExported(run, onWarning);
-  const { model } = exported;
-  const described = huggingFaceConfig(model);
+  // What the run says is refused before its checkpoint is read.
+  const described = huggingFaceConfig(withWholeMaps(exported.model, () => new Float32Array()).model);
   const { step, tensor } = exported.load();
+  const { model, numbers } = withWholeMaps(exported.model, tensor);
   const allNames = [names.tensors, ...tokenizerNames, names.config];
   expectFree(run, out, allNames, overwrite);
 
   const stored = huggingFaceTensors(model).map((view) => ({
     view,
-    data: tensor(view.source),
+    data: numbers(view.source),
     described: { name: view.name, dtype: "F32", shape: view.shape, bytes: 4 * sizeOf(view.shape) },
   }));
   const tokenizer = exported.tokenizer();

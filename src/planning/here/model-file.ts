@@ -15,7 +15,7 @@ import { reason } from "../../files/errors.ts";
 import { isFolder } from "../../files/places.ts";
 import { readText } from "../../files/read.ts";
 import { type ModelConfig, modelSchema } from "../../model/config.ts";
-import { isMixed } from "../../model/overrides.ts";
+import { isMixed, sublayerConnections } from "../../model/overrides.ts";
 import { problems } from "../../model/problems.ts";
 import { parseTrainingConfig, withOlderMeanings } from "../../training/config.ts";
 import type { AdamwRule } from "../../training/optimizers/adamw.ts";
@@ -84,18 +84,31 @@ function ofModel(value: unknown, name: string, file: string): ReadModel {
   return { model: architectureOf(name, result.data, connection), notes };
 }
 
+/** What the sublayers of a model have, where it is not mHC in all of them. */
+function ownText(model: ModelConfig): string {
+  const all = sublayerConnections(model);
+  const learning = all.filter(
+    ({ kind, ...options }) => kind !== "mhc" || !("maps" in options) || options.maps !== "none",
+  );
+  const kinds = [...new Set(learning.map(({ kind }) => kind))].join(" and ");
+  return learning.length === all.length
+    ? `the file's own connection is ${kinds}`
+    : `in the file ${learning.length} of ${all.length} sublayers have ${kinds || "no connection of their own"}, and the others pass the streams on, without parameters of a connection`;
+}
+
 /** The streams that a plan takes from a model: those of its mHC, or the paper's. */
-function streamsOf({ connection: all }: ModelConfig): {
+function streamsOf(model: ModelConfig): {
   readonly connection?: ConnectionShape;
   readonly notes: readonly string[];
 } {
+  const { connection: all } = model;
   const kinds = isMixed(all) ? [all.default, ...all.overrides.map(({ connection }) => connection)] : [all];
   const mhc = kinds.find((each) => each.kind === "mhc");
   const notes =
     kinds.length === 1 && mhc
       ? []
       : [
-          `A plan compares mHC in all sublayers with plain residuals${mhc ? "" : ", with 4 streams and 20 iterations"}; the file's own connection is ${kinds.map(({ kind }) => kind).join(" and ")}.`,
+          `A plan compares mHC in all sublayers with plain residuals${mhc ? "" : ", with 4 streams and 20 iterations"}; ${ownText(model)}.`,
         ];
   if (!mhc) return { notes };
   const { streams, iterations } = mhc;

@@ -15,7 +15,7 @@ import { createPlannedRuntime } from "../../runtime/planned/runtime.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import { type Change, expectFit, HEAP_BYTES, leastNeed, type MemoryLimits, type MemoryNeed } from "./memory-limit.ts";
 import type { Place } from "../../training/parallel/share.ts";
-import { predictStages } from "../../training/parallel/pipeline/memory.ts";
+import { predictRanks } from "../../training/parallel/memory.ts";
 import type { PipelinePlan } from "../../training/parallel/pipeline/stage.ts";
 import { compileTraining } from "../../training/programs.ts";
 
@@ -81,9 +81,8 @@ function needOf(
 ): MemoryNeed {
   const [first] = configs;
   const plan = first && spread?.(first);
-  if (plan && plan.mesh.pipeline > 1) return largestStage(first, machine, plan);
+  if (plan) return largestRank(first, machine, plan, sample);
   const runtime = createPlannedRuntime(machine);
-  // Where experts are shared a rank has fewer of them than this.
   const runs = configs.map((config) => compileTraining(runtime, config, place));
   const saved = runs.map(({ parameters, graph }) => [...parameters.all, ...graph.moments].map(({ tensor }) => tensor));
   for (const tensor of saved.flat()) runtime.write(tensor, []);
@@ -97,10 +96,14 @@ function needOf(
   return { runtimeBytes, machineBytes: runtimeBytes + Math.max(...checkpoints) + HEAP_BYTES };
 }
 
-/** What the stage needs that needs most; rank 0 has the whole state while a checkpoint is read. */
-function largestStage(config: TrainingConfig, machine: Machine, plan: PipelinePlan): MemoryNeed {
-  const stages = predictStages(config, machine, plan);
-  const runtimeBytes = Math.max(...stages.map(({ stateBytes, arenaBytes }) => stateBytes + arenaBytes));
+/** What the rank of a mesh needs that needs most; rank 0 has the whole state while a checkpoint is read. */
+function largestRank(
+  config: TrainingConfig,
+  machine: Machine,
+  plan: PipelinePlan,
+  sample: Trainings["sample"],
+): MemoryNeed {
+  const runtimeBytes = Math.max(...predictRanks(config, machine, plan, { sample }).map((rank) => rank.runtimeBytes));
   const checkpoint = 12 * parameterCount(modelParameters(config.model));
   return { runtimeBytes, machineBytes: runtimeBytes + checkpoint + HEAP_BYTES };
 }

@@ -17,6 +17,7 @@ import {
   type Node,
   repeated,
   type Shape,
+  sizeOf,
   standing,
   type Tensor,
 } from "../../graph/tensor.ts";
@@ -109,6 +110,12 @@ function compileCut<O extends Outputs>(
     };
   });
   places.enter();
+  // Some are filled by messages and read by messages, and no part's program has them: they have memory from the start.
+  for (const step of cut.steps)
+    for (const output of "end" in step ? step.outputs : [])
+      if (output && places.reserve(output)) runtime.write(output, zerosOf(output));
+  // They are run in no other way, and take their place at once.
+  const pieces = parts.flatMap(partsOf);
   const arenas = parts.map(({ inner }) => inner?.plan?.arena.bytes ?? 0);
   return {
     waits: true,
@@ -125,7 +132,7 @@ function compileCut<O extends Outputs>(
       const found = new Map(wanted.map((tensor, index) => [tensor, values[index]!]));
       return valuesOf(output, (tensor) => found.get(tensor)!);
     },
-    parts: () => parts.flatMap(partsOf),
+    parts: () => pieces,
     async trace(look) {
       let first = 0;
       for (const part of parts) {
@@ -146,10 +153,10 @@ function compileCut<O extends Outputs>(
 
   /** A part in as many as the runtime can make of it: messages are moved on between them. */
   function partsOf({ run, inner, updated, passing }: Part): readonly ProgramPart[] {
-    const pieces = inner?.parts?.();
-    if (!pieces) return [{ run: () => run(), updated, passing: [] }];
+    const own = inner?.parts?.();
+    if (!own) return [{ run: () => run(), updated, passing: [] }];
     const wanted = new Set(updated);
-    return pieces.map((piece) => ({
+    return own.map((piece) => ({
       run() {
         const ended = piece.run();
         moveOn();
@@ -190,8 +197,13 @@ function planCut(
   const lastRead = new Map<Tensor, number>();
   for (const [index, step] of steps.entries())
     for (const tensor of readsOf(step)) if (stateOf(tensor)) lastRead.set(tensor, index);
+  /** What other ranks have made is copied by the next step that computes. */
+  const computesFrom = (step: number): number => {
+    const next = steps.findIndex((each, index) => index >= step && "compute" in each);
+    return next >= 0 ? next : steps.push({ compute: [] }) - 1;
+  };
   const changed = updates.map(
-    ([state, value]) => [Math.max(madeIn(value), lastRead.get(state) ?? 0), state, value] as const,
+    ([state, value]) => [computesFrom(Math.max(madeIn(value), lastRead.get(state) ?? 0)), state, value] as const,
   );
 
   /** Of each value that one step makes and another reads, the step that reads it last. */
@@ -226,7 +238,7 @@ function planCut(
         passing: passed.map((at) => placeOf(passing[at]!)),
         updates: [
           ...keeps.map(([tensor, place]) => [place, storedForm(placeOf(tensor))] as const),
-          ...own.map(([, state, value]) => [state, placeOf(value)] as const),
+          ...own.map(([, state, value]) => [state, storedForm(placeOf(value))] as const),
         ],
       },
       updated: own.map(([, state]) => state),
@@ -268,6 +280,9 @@ function rebuilt(nodes: readonly Node[], placed: ReadonlyMap<Tensor, Tensor>): (
   return placeOf;
 }
 
+const zerosOf = ({ shape, dtype }: Tensor): TensorValues =>
+  dtype === "i32" ? new Int32Array(sizeOf(shape)) : new Float32Array(sizeOf(shape));
+
 /** A value as a state can hold it. */
 function storedForm(value: Tensor): Tensor {
   if (value.dtype === "bf16") return toFloat32(value);
@@ -281,6 +296,8 @@ interface Places {
     steps: number,
     values: readonly { readonly tensor: Tensor; readonly first: number; readonly last: number }[],
   ): ReadonlyMap<Tensor, Tensor>;
+  /** Whether this is the first time that a place is reserved. */
+  reserve(place: Tensor): boolean;
   /** A program has them. */
   enter(): void;
   /** It has them no more; where it was the last that had, they are forgotten: those that no part's program has, too. */
@@ -289,6 +306,7 @@ interface Places {
 
 function createPlaces(): Places {
   const all = new Map<string, Tensor[]>();
+  const reserved = new Set<Tensor>();
   let users = 0;
   const keyOf = (shape: Shape, dtype: DType): string => `${dtype === "i32" ? "i32" : "f32"} ${shape.join(" ")}`;
   return {
@@ -316,11 +334,17 @@ function createPlaces(): Places {
       }
       return placed;
     },
+    reserve(place) {
+      const first = !reserved.has(place);
+      reserved.add(place);
+      return first;
+    },
     enter: () => void users++,
     leave(forget) {
       if (--users > 0) return;
       for (const place of [...all.values()].flat()) forget(place);
       all.clear();
+      reserved.clear();
     },
   };
 }

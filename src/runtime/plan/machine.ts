@@ -32,8 +32,8 @@ export interface PlannedMemory {
   addState(tensor: Tensor): void;
   /** Give up a state's place. */
   forget(tensor: Tensor): void;
-  /** Compile a program and give it a place. */
-  place(spec: ProgramSpec): { readonly plan: CompiledPlan; release(): void };
+  /** Compile a program and give it a place; and one to the lists of its parts, where they take any. */
+  place(spec: ProgramSpec): { readonly plan: CompiledPlan; release(): void; placeParts?(): void };
   /** What the memory has grown to. */
   usedBytes(): number;
 }

@@ -26,12 +26,19 @@ export function createPlannedRuntime(machine: Machine): PlannedRuntime {
     machine,
     compile(spec) {
       const { outputs } = spec;
-      const { plan, release } = memory.place(spec);
+      const { plan, release, placeParts } = memory.place(spec);
       const program = {
         plan,
         run() {},
         readNow: <N extends keyof typeof outputs & string>(name: N) => valuesOf(outputOf(outputs, name), zeros),
         release,
+        // There is nothing to run.
+        ...(placeParts && {
+          parts: () => {
+            placeParts();
+            return [];
+          },
+        }),
       };
       return { ...program, read: (name) => Promise.resolve(program.readNow(name)) };
     },

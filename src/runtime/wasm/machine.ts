@@ -7,6 +7,7 @@ import { cpuDevice, type CpuChoices } from "./device.ts";
 import { createHeap } from "./heap.ts";
 import { createLayout, reserve, STATIC_BYTES } from "./layout.ts";
 import { implementations } from "./ops/table.ts";
+import { cutPlan, partWords } from "./parts.ts";
 
 /** The CPU with so many threads; panels have 16 columns where V8 pairs vector operations, else 8. */
 export function wasmMachine(choices: CpuChoices): Machine {
@@ -25,7 +26,19 @@ export function wasmMachine(choices: CpuChoices): Machine {
       return {
         addState: (tensor) => void layout.state(tensor),
         forget: (tensor) => layout.forget(tensor),
-        place: (spec) => layout.place(spec, false, () => {}),
+        place(spec) {
+          const { plan, release } = layout.place(spec, false, () => {});
+          let list: number | undefined;
+          return {
+            plan,
+            placeParts: () => void (list ??= heap.allocate(4 * partWords(cutPlan(plan, spec)))),
+            release() {
+              release();
+              if (list !== undefined) heap.release(list);
+              list = undefined;
+            },
+          };
+        },
         usedBytes: () => heap.used(),
       };
     },

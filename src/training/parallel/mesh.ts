@@ -92,7 +92,6 @@ function misfit(size: MeshSize, { ranks, pieces, experts, rows }: MeshLimits): s
     return `that is ${data * pipeline * expert} processes, and ${ranks === 1 ? "1 is" : `${ranks} are`} there`;
   if (pipeline > pieces)
     return `the model can be cut into ${pieces} stages at most: it is cut between sublayers, and with recomputation where a state is stored`;
-  if (pipeline > 1 && expert > 1) return "the ranks of a pipeline cannot share experts";
   if (experts === undefined && expert > 1) return "the model has no mixture of experts to be shared";
   if (experts !== undefined && experts % expert > 0)
     return `${experts} experts cannot be shared equally by ${expert} ranks`;

@@ -6,6 +6,7 @@ import { attentionCases } from "./attention.ts";
 import { balanceBiasCases } from "./balance-bias.ts";
 import { batchedMatmulCases } from "./batched-matmul.ts";
 import { birkhoffProjectionCases } from "./birkhoff-projection.ts";
+import { sinkhornUntilCases } from "./sinkhorn-until.ts";
 import { cachedAttentionCases } from "./cached-attention.ts";
 import { cayleyCases } from "./cayley.ts";
 import { clipScaleCases } from "./clip-scale.ts";
@@ -51,6 +52,7 @@ export const cases: readonly OperationCase[] = [
   ...balanceBiasCases,
   ...batchedMatmulCases,
   ...birkhoffProjectionCases,
+  ...sinkhornUntilCases,
   ...cachedAttentionCases,
   ...cayleyCases,
   ...clipScaleCases,

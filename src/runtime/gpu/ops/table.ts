@@ -4,6 +4,7 @@ import type { Operation } from "../../../graph/tensor.ts";
 import type { Lowering } from "../../plan/machine.ts";
 import { attention } from "./attention.ts";
 import { birkhoffProjection } from "./birkhoff-projection.ts";
+import { sinkhornUntil } from "./sinkhorn-until.ts";
 import { blocks } from "./blocks.ts";
 import { cachedAttention } from "./cached-attention.ts";
 import { dispatch } from "./dispatch.ts";
@@ -37,6 +38,7 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...rmsNorm,
     ...softmax,
     ...birkhoffProjection,
+    ...sinkhornUntil,
     ...blocks,
     ...attention,
     ...cachedAttention,

@@ -42,6 +42,7 @@ export {
 } from "./sinkhorn-forms";
 export { hyperCoefficients, hyperCoefficientsBackward } from "./hyper-coefficients";
 export { birkhoffProjection } from "./birkhoff-projection";
+export { sinkhornUntil, sinkhornUntilBackward } from "./sinkhorn-until";
 export { cayley, cayleyBackward } from "./cayley";
 export { entropicBackward } from "./entropic-backward";
 export { expertChoice, expertChoiceBackward } from "./expert-choice";

@@ -7,6 +7,7 @@ import { attention } from "./attention.ts";
 import { balanceBias } from "./balance-bias.ts";
 import { batchedMatmul } from "./batched-matmul.ts";
 import { birkhoffProjection } from "./birkhoff-projection.ts";
+import { sinkhornUntil } from "./sinkhorn-until.ts";
 import { cachedAttention } from "./cached-attention.ts";
 import { cayley } from "./cayley.ts";
 import { clipScale } from "./clip-scale.ts";
@@ -59,6 +60,7 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...balanceBias,
     ...batchedMatmul,
     ...birkhoffProjection,
+    ...sinkhornUntil,
     ...cachedAttention,
     ...cayley,
     ...clipScale,

@@ -1,64 +1,36 @@
 // Question: how is a model measured whose layers are spread over ranks?
 //
 // Batch i passes through the stages of the replica i mod R, forward alone; a stage begins the next batch when it has sent
-// on what it made of this one. The losses are added up in the order of the batches, as one process adds them.
+// on what it made of this one. The losses are added up in the order of the batches, as one process adds them. Where ranks
+// share experts, none may stop before the others: one that has no batch left measures its last once more.
 
 import type { Batches, ValidationBatch } from "../../../data/batches.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
 import type { Collective, Pending } from "../../../runtime/collective/collective.ts";
 import { floatsOf } from "../../../runtime/program.ts";
-import { type Program, runInParts, type Runtime } from "../../../runtime/runtime.ts";
-import type { TrainingConfig } from "../../config.ts";
+import { runInParts } from "../../../runtime/runtime.ts";
 import { type Evaluation, meanLoss } from "../../evaluation.ts";
 import { writeTargets } from "../../inputs.ts";
 import { type Mesh, rankAt } from "../mesh.ts";
-import { cutModel } from "./cuts.ts";
-import { buildPieces, type PieceGraph, type PieceOutputs } from "./piece.ts";
-import type { StageGraph } from "./stage.ts";
+import type { PieceGraph } from "./piece.ts";
+import { forwardStage, type StagePrograms } from "./programs.ts";
 
-type EvaluationProgram = Program<Pick<PieceOutputs, "leaving" | "loss">>;
-
-interface EvaluatedPiece {
-  readonly graph: PieceGraph;
-  readonly program: EvaluationProgram;
-}
-
-export interface StageEvaluation {
-  evaluate(): Promise<Evaluation>;
-  /** Those that have been made. */
-  programs(): readonly EvaluationProgram[];
-}
-
-export function createStageEvaluation(
-  runtime: Runtime,
-  config: TrainingConfig,
+/** The mean over the validation batches, on all ranks of the mesh; all of them call it at once. */
+export async function evaluateStages(
+  { runtime, graph: { table }, evaluation }: StagePrograms,
   batches: Batches,
   { size, world, rows, pipeline }: Mesh,
-  { table, model, parameters, storeEvery }: StageGraph,
-): StageEvaluation {
-  const { batch, precision, data } = config;
-  /** The first microbatch's way through the stages serves all. */
-  const stageAt = (position: number): number => table.to({ kind: "state", position, microBatch: 0 })!;
-  let made:
-    | { readonly pieces: readonly EvaluatedPiece[]; readonly boundaries: readonly (readonly number[])[] }
-    | undefined;
-  const make = (): NonNullable<typeof made> => {
-    const { own, boundaries } = buildPieces(
-      model,
-      parameters,
-      cutModel(config.model, table.pieces, storeEvery),
-      table.positions.filter((position) => stageAt(position) === table.stage),
-      { batch, precision, storeEvery: undefined, accumulate: 1, ...(data ? { data } : {}) },
-      ({ tensor }) => tensor,
-    );
-    return { boundaries, pieces: own.map((graph) => ({ graph, program: runtime.compile(graph.evaluation) })) };
-  };
+): Promise<Evaluation> {
+  const { pieces, boundaries } = evaluation();
+  const stageAt = (position: number): number => forwardStage(table, position);
   const feed = ({ position, batch: inputs }: PieceGraph, next: ValidationBatch): void => {
     if (position === 0) runtime.write(inputs.tokens, next.tokens);
     if (position === table.pieces - 1) writeTargets(runtime, inputs, next);
   };
+  const writeAll = (tensors: readonly Tensor[], values: readonly Float32Array[]): void => {
+    for (const [index, tensor] of tensors.entries()) runtime.write(tensor, values[index]!);
+  };
   const lossOf = async (next: ValidationBatch, sending: Pending[]): Promise<number> => {
-    const { pieces, boundaries } = (made ??= make());
     let loss = 0;
     let here: readonly Float32Array[] = [];
     for (const { graph, program } of pieces) {
@@ -78,45 +50,43 @@ export function createStageEvaluation(
     }
     return loss;
   };
-  const writeAll = (tensors: readonly Tensor[], values: readonly Float32Array[]): void => {
-    for (const [index, tensor] of tensors.entries()) runtime.write(tensor, values[index]!);
-  };
 
-  return {
-    programs: () => made?.pieces.map(({ program }) => program) ?? [],
-    async evaluate() {
-      const rounds = Math.ceil(batches.validationCount / rows.size);
-      const own = new Float64Array(rounds);
-      const sending: Pending[] = [];
-      let index = 0;
-      for (const next of batches.validationBatches()) {
-        if (index % rows.size === rows.rank) {
-          // So that no stage runs far ahead of those behind it, and keeps what it made for them.
-          const earlier = sending.splice(0);
-          own[Math.floor(index / rows.size)] = await lossOf(next, sending);
-          for (const each of earlier) await each.done();
-        }
-        index++;
-        world.progress();
-      }
-      for (const each of sending) await each.done();
-      const all = new Float64Array(world.size * rounds);
-      await world.allGather(new Uint8Array(own.buffer), new Uint8Array(all.buffer)).done();
-      const ends = Array.from({ length: rows.size }, (_, row) =>
-        rankAt(size, {
-          stage: stageAt(table.pieces - 1),
-          replica: Math.floor(row / size.expert),
-          part: row % size.expert,
-        }),
-      );
-      let next = 0;
-      return await meanLoss(batches.validationBatches(), () => {
-        const loss = all[ends[next % rows.size]! * rounds + Math.floor(next / rows.size)]!;
-        next++;
-        return Promise.resolve(loss);
-      });
-    },
+  const rounds = Math.ceil(batches.validationCount / rows.size);
+  const own = new Float64Array(rounds);
+  const sending: Pending[] = [];
+  let [index, round] = [0, 0];
+  let latest: ValidationBatch | undefined;
+  const measure = async (next: ValidationBatch): Promise<void> => {
+    latest = next;
+    // So that no stage runs far ahead of those behind it, and keeps what it made for them.
+    const earlier = sending.splice(0);
+    own[round++] = await lossOf(next, sending);
+    for (const each of earlier) await each.done();
   };
+  for (const next of batches.validationBatches()) {
+    if (index % rows.size === rows.rank) await measure(next);
+    // A rank beyond the last batch needs one to take part with.
+    else latest ??= next;
+    index++;
+    world.progress();
+  }
+  if (size.expert > 1 && round < rounds) await measure(latest!);
+  for (const each of sending) await each.done();
+  const all = new Float64Array(world.size * rounds);
+  await world.allGather(new Uint8Array(own.buffer), new Uint8Array(all.buffer)).done();
+  const ends = Array.from({ length: rows.size }, (_, row) =>
+    rankAt(size, {
+      stage: stageAt(table.pieces - 1),
+      replica: Math.floor(row / size.expert),
+      part: row % size.expert,
+    }),
+  );
+  let next = 0;
+  return await meanLoss(batches.validationBatches(), () => {
+    const loss = all[ends[next % rows.size]! * rounds + Math.floor(next / rows.size)]!;
+    next++;
+    return Promise.resolve(loss);
+  });
 }
 
 async function receiveAll(pipeline: Collective, sizes: readonly number[], from: number): Promise<Float32Array[]> {

@@ -2,7 +2,7 @@
 //
 // Of each of its pieces and each slot a program for the forward pass, one for what is recomputed early, and one or two
 // for the backward pass, as the schedule asks; then the update of its share of its parameters. For a runtime they
-// run; without memory they tell what the stage will take (memory.ts), so the two cannot differ.
+// run; without memory they tell what the stage will take (../memory.ts), so the two cannot differ.
 
 import { createParameters, type Parameter, type ParameterSet } from "../../../graph/parameters.ts";
 import { input, persistent } from "../../../graph/state.ts";
@@ -14,7 +14,7 @@ import type { TrainingConfig } from "../../config.ts";
 import { resolveRecompute } from "../../recomputation.ts";
 import { balancedBy, type StepConfig, type UpdateOutputs } from "../../step.ts";
 import type { MeshSize } from "../mesh.ts";
-import { type Share, shareOf } from "../share.ts";
+import { type Share, shareOf, sharingOf } from "../share.ts";
 import type { Exchanged } from "../exchange.ts";
 import { buildShareUpdate } from "../step.ts";
 import { schedules, type ScheduleName } from "../schedules/table.ts";
@@ -84,7 +84,7 @@ export function buildStage(
       `--mesh pipeline=${mesh.pipeline}: the schedule ${name} needs ${table.pieces} pieces of the model, which has ${most}, cut where recomputation stores the state. Take ${name === "interleaved" ? "--pipeline-chunks 1, or " : ""}--mesh pipeline=${Math.max(1, Math.floor((most * mesh.pipeline) / table.pieces))}.`,
     );
   const parameters = createParameters();
-  const model = languageModel(config.model, parameters);
+  const model = languageModel(config.model, parameters, sharingOf({ rank: row, experts: mesh.expert }));
   const sums = new Map<Parameter, Tensor>();
   const sumOf = (parameter: Parameter): Tensor => {
     const sum = sums.get(parameter) ?? persistent(`${parameter.name}.gradient`, parameter.tensor.shape);
@@ -118,6 +118,7 @@ export function buildStage(
     {
       rank: table.holders.indexOf(stage) * rows + row,
       size: rows * table.holders.length,
+      experts: mesh.expert,
       ...(bucketBytes === undefined ? {} : { bucketBytes }),
     },
   );

@@ -5,12 +5,12 @@
 // Between steps it answers what any trainer does; what needs the whole model at once, text and instruments, it cannot.
 
 import type { Batches } from "../../../data/batches.ts";
-import { parameterCount, trainedParameters } from "../../../graph/parameters.ts";
-import { sizeOf, type Tensor } from "../../../graph/tensor.ts";
+import { type Parameter, parameterCount, trainedParameters } from "../../../graph/parameters.ts";
+import { byteSize, sizeOf, type Tensor } from "../../../graph/tensor.ts";
 import { mixtureOf } from "../../../model/mixture.ts";
 import type { Collective } from "../../../runtime/collective/collective.ts";
 import { gatherTexts } from "../../../runtime/collective/texts.ts";
-import { floatsOf, lastingStatesOf, type TensorValues } from "../../../runtime/program.ts";
+import { floatsOf, statesOf, type TensorValues } from "../../../runtime/program.ts";
 import type { Runtime } from "../../../runtime/runtime.ts";
 import { fixedLimit } from "../../optimizers/clipping.ts";
 import { optimizerSchedule } from "../../optimizers/table.ts";
@@ -23,18 +23,19 @@ import { restoreTensors } from "../../restore.ts";
 import type { StepResult, Trainer } from "../../trainer.ts";
 import { expectSame } from "../agree.ts";
 import { createExchange } from "../exchange.ts";
+import { inWholeTensors, partOfState, wholeTensors } from "../experts.ts";
 import { type Mesh, rankAt } from "../mesh.ts";
 import { ownOf } from "../own.ts";
 import { ownBatches } from "../share.ts";
 import { COMPARE_EVERY, hashOf } from "../shared-steps.ts";
 import { createTelling } from "../told.ts";
-import { createStageEvaluation } from "./evaluation.ts";
+import { evaluateStages } from "./evaluation.ts";
 import { gatherTensors } from "./gather.ts";
 import { openMail } from "./mail.ts";
-import { stageStateBytes } from "./memory.ts";
-import { type PieceGraph, programsOf } from "./piece.ts";
-import { type ReadyPiece, runSchedule } from "./run-schedule.ts";
-import { buildStage, type PipelinePlan, stagePrograms } from "./stage.ts";
+import type { PieceGraph } from "./piece.ts";
+import { compileStage } from "./programs.ts";
+import { runSchedule } from "./run-schedule.ts";
+import { type PipelinePlan, stagePrograms } from "./stage.ts";
 import type { Parcel } from "./stage-table.ts";
 import type { StageRecord } from "./timeline.ts";
 
@@ -54,7 +55,7 @@ export interface PipelinedTrainer extends Trainer {
  * @throws RangeError when the model, the batch or the schedule does not fit the mesh; it says what does
  */
 export function createPipelinedTrainer(
-  runtime: Runtime,
+  machine: Runtime,
   config: TrainingConfig,
   batches: Batches,
   mesh: Mesh,
@@ -62,26 +63,14 @@ export function createPipelinedTrainer(
 ): PipelinedTrainer {
   const { batch, accumulate, optimizer } = config;
   const { context } = config.model;
-  const { world, pipeline, stage } = mesh;
-  const rows = mesh.rows.size;
+  const { world, pipeline, expert, stage } = mesh;
   const row = mesh.rows.rank;
   // The order of the schedule decides who holds what; it is the same whatever the part.
-  const graph = buildStage(config, runtime.machine, { ...plan, mesh: mesh.size }, { stage, row });
+  const programs = compileStage(machine, config, { ...plan, mesh: mesh.size }, { stage, row }, expert);
+  const { runtime, graph, pieces, update } = programs;
   const { table, share, own, parameters, step: shared } = graph;
   const holders = holdersOf(mesh, table.holders);
   const limit = fixedLimit(optimizer.clip);
-  const pieces = graph.pieces.map(({ graph: piece, slots }): ReadyPiece => ({
-    graph: piece,
-    slots: slots.map(({ forward, recompute, backward, input, weights }) => ({
-      forward: runtime.compile(forward),
-      recompute: recompute && runtime.compile(recompute),
-      backward: backward && runtime.compile(backward),
-      input: input && runtime.compile(input),
-      weights: weights && runtime.compile(weights),
-    })),
-  }));
-  const last = runtime.compile(graph.update);
-  const programs = [...pieces.flatMap(({ slots }) => slots.flatMap(programsOf)), last];
   initialise(runtime, { ...parameters, all: own }, config.seed);
 
   const everyTrained = trainedParameters(parameters);
@@ -97,14 +86,13 @@ export function createPipelinedTrainer(
       return NaN;
     });
   };
-  const exchange = createExchange(runtime, { rows: holders, data: holders }, shared, share.total, everySquare);
+  const exchange = createExchange(runtime, holders, shared, share.total, everySquare);
   const batchOf = ownBatches(batches, share);
   const tell = createTelling(world, { total: share.total, tokens: share.batch * context * share.accumulate });
   const layers = Array.from({ length: config.model.layers }, (_, layer) => layer).filter((layer) =>
     mixtureOf(config.model, layer),
   );
   const experts = config.model.feedForward?.experts ?? 0;
-  const evaluation = createStageEvaluation(runtime, config, batches, mesh, graph);
   const sizes = ({ kind, position }: Parcel): readonly number[] =>
     graph.boundaries[kind === "state" ? position : position + 1]!;
 
@@ -131,10 +119,16 @@ export function createPipelinedTrainer(
       if (position === 0) runtime.write(inputs.tokens, next.tokens);
       if (position === table.pieces - 1) writeTargets(runtime, inputs, next);
     };
-  const hash = async (): Promise<string> => {
+  const hash = async (some: readonly Parameter[]): Promise<string> => {
     let sum = 2166136261;
-    for (const { tensor } of shared.trained) sum = hashOf(await viewOf(tensor), sum);
+    for (const { tensor } of some) sum = hashOf(await viewOf(tensor), sum);
     return (sum >>> 0).toString(16);
+  };
+  /** Those with the same stage have the same of what is not shared, and those with the same part of the experts of it. */
+  const expectSameParameters = async (what: string): Promise<void> => {
+    await expectSame(holders.rows, what, await hash(shared.trained.filter((each) => !each.share)));
+    const parts = shared.trained.filter((each) => each.share);
+    if (parts.length > 0) await expectSame(holders.data, `${what} (experts)`, await hash(parts));
   };
 
   /** This stage's passes, and the sums of the gradients under way. */
@@ -186,8 +180,8 @@ export function createPipelinedTrainer(
       layers.map((layer) => loads[routing.findIndex((each) => each.layer === layer)] ?? new Float32Array(experts)),
     );
     const mine = routing.map(({ layer }) => told.loads[layers.indexOf(layer)]!);
-    const { norm } = await exchange.update(last, { loads: mine, limit });
-    if (current % COMPARE_EVERY === 0) await expectSame(holders, `the parameters after step ${current}`, await hash());
+    const { norm } = await exchange.update(update, { loads: mine, limit });
+    if (current % COMPARE_EVERY === 0) await expectSameParameters(`the parameters after step ${current}`);
     world.stepping(false);
     return {
       step: current,
@@ -202,11 +196,13 @@ export function createPipelinedTrainer(
     const model: SavedTensor[] = [];
     for (const { name, tensor } of own)
       model.push({ name, shape: tensor.shape, data: floatsOf(await runtime.read(tensor)) });
-    const whole = new Map((await gatherTensors(pipeline, model)).map((each) => [each.name, each]));
+    const wholeOf = async (tensors: readonly SavedTensor[]): Promise<SavedTensor[]> =>
+      gatherTensors(pipeline, await wholeTensors(own, expert, tensors));
+    const whole = new Map((await wholeOf(model)).map((each) => [each.name, each]));
     return {
       step,
       model: parameters.all.map(({ name }) => whole.get(name)!),
-      optimizer: await gatherTensors(pipeline, await exchange.moments()),
+      optimizer: await wholeOf(await exchange.moments()),
     };
   };
 
@@ -214,7 +210,8 @@ export function createPipelinedTrainer(
     config,
     parameterCount: parameterCount(parameters),
     memoryBytes:
-      stageStateBytes(stagePrograms(graph)) + Math.max(...programs.map(({ plan: of }) => of?.arena.bytes ?? 0)),
+      [...statesOf(stagePrograms(graph))].reduce((sum, state) => sum + byteSize(state), 0) +
+      Math.max(...programs.all.map(({ bytes, plan: of }) => bytes ?? of?.arena.bytes ?? 0)),
     storeEvery: graph.storeEvery,
     microBatches: share.accumulate,
     // Its loss is there in the last stage alone.
@@ -240,7 +237,7 @@ export function createPipelinedTrainer(
     },
     evaluate() {
       expectThere("evaluate");
-      return evaluation.evaluate();
+      return evaluateStages(programs, batches, mesh);
     },
     async findNotFinite() {
       expectThere("findNotFinite");
@@ -255,16 +252,29 @@ export function createPipelinedTrainer(
     view: () => stateOf("view"),
     async viewOwn() {
       expectThere("viewOwn");
-      const { rank, size } = holders;
+      const sizeOfTensor = ({ tensor }: Parameter): number => sizeOf(tensor.shape);
+      const mine = [
+        ...ownOf(
+          own.filter((each) => !each.share),
+          sizeOfTensor,
+          holders.rows,
+        ),
+        ...ownOf(
+          own.filter((each) => each.share),
+          sizeOfTensor,
+          holders.data,
+        ),
+      ];
       const model: TensorPiece[] = [];
-      for (const { name, tensor } of ownOf(own, (each) => sizeOf(each.tensor.shape), { rank, size }))
+      for (const { name, tensor } of mine)
         model.push({ name, shape: tensor.shape, from: 0, data: floatsOf(await viewOf(tensor)) });
-      const moments = await exchange.ownMoments();
       const replicated = new Set(shared.replicated.map(({ name }) => name));
-      return { step, model, optimizer: moments.filter(({ name }) => stage === 0 || !replicated.has(name)) };
+      const moments = (await exchange.ownMoments()).filter(({ name }) => stage === 0 || !replicated.has(name));
+      return { step, model: inWholeTensors(own, model), optimizer: inWholeTensors(own, moments) };
     },
-    restore(state) {
+    restore(whole) {
       expectThere("restore");
+      const state = partOfState(parameters.all, whole);
       restoreTensors(runtime, own, state.model, "model");
       exchange.restore(state);
       ready = true;
@@ -272,21 +282,23 @@ export function createPipelinedTrainer(
     },
     release() {
       released = true;
-      for (const program of [...programs, ...evaluation.programs()]) program.release();
-      for (const { tensor } of [...own, ...shared.moments]) runtime.forget(tensor);
-      for (const state of lastingStatesOf(stagePrograms(graph))) runtime.forget(state);
+      programs.release();
     },
   };
   return trainer;
 
-  /** Those that have this rank's parameters, in the order of stages and rows. */
-  function holdersOf({ size, rows: ofStage }: Mesh, stages: readonly number[]): Collective {
-    if (stages.length === 1) return ofStage;
-    const ranks = stages.flatMap((each) =>
-      Array.from({ length: rows }, (_, index) =>
-        rankAt(size, { stage: each, replica: Math.floor(index / size.expert), part: index % size.expert }),
-      ),
-    );
-    return ranks.length === world.size ? world : world.group(ranks);
+  /** Those that have this rank's parameters, in the order of stages and rows; of the experts those with its part. */
+  function holdersOf({ size, part, rows, data }: Mesh, stages: readonly number[]): Pick<Mesh, "rows" | "data"> {
+    if (stages.length === 1) return { rows, data };
+    const groupOf = (parts: readonly number[]): Collective => {
+      const ranks = stages.flatMap((each) =>
+        Array.from({ length: size.data }, (_, replica) =>
+          parts.map((one) => rankAt(size, { stage: each, replica, part: one })),
+        ).flat(),
+      );
+      return ranks.length === world.size ? world : world.group(ranks);
+    };
+    const all = groupOf(Array.from({ length: size.expert }, (_, each) => each));
+    return { rows: all, data: size.expert === 1 ? all : groupOf([part]) };
   }
 }

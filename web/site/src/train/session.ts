@@ -95,7 +95,10 @@ export function prepare(documents: readonly Document[], given?: Tokenizer): Prep
 
 /** Whether a model has a projection that can be taken away. */
 export const hasProjection = ({ model: { connection } }: TrainingConfig): boolean =>
-  !isMixed(connection) && connection.kind === "mhc" && (connection.residualMap ?? "sinkhorn") === "sinkhorn";
+  !isMixed(connection) &&
+  connection.kind === "mhc" &&
+  /all|res/.test(connection.maps ?? "all") &&
+  (connection.residualMap ?? "sinkhorn") === "sinkhorn";
 
 /** What is too short says so in the page's words: the library's name options of the command line. */
 function mustBeLong(texts: PreparedTexts, context: number): void {

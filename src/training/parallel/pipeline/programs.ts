@@ -1,0 +1,106 @@
+// Question: which programs does one stage of a pipeline run?
+//
+// Those of the schedule's slots and the update from the start; what evaluates when it is first needed. For a runtime they
+// run (trainer.ts); for one that is only planned they tell what the rank will take (../memory.ts), so the two cannot
+// differ. Where ranks share experts, each program waits for the others in its midst.
+
+import { alone } from "../../../runtime/collective/alone.ts";
+import type { Collective } from "../../../runtime/collective/collective.ts";
+import { overRanks } from "../../../runtime/collective/over-ranks.ts";
+import { lastingStatesOf } from "../../../runtime/program.ts";
+import type { Program, Runtime } from "../../../runtime/runtime.ts";
+import type { UpdateOutputs } from "../../step.ts";
+import { sharingOf } from "../share.ts";
+import { cutModel } from "./cuts.ts";
+import { buildPieces, type PieceGraph, type PieceOutputs, programsOf } from "./piece.ts";
+import type { ReadyPiece } from "./run-schedule.ts";
+import { buildStage, type PipelinePlan, type StageConfig, type StageGraph, stagePrograms } from "./stage.ts";
+import type { StageTable } from "./stage-table.ts";
+
+/** A piece, forward alone. */
+export interface ForwardPiece {
+  readonly graph: PieceGraph;
+  readonly program: Program<Pick<PieceOutputs, "leaving" | "loss">>;
+}
+
+/** The pieces through which a batch passes forward alone, and how many numbers enter each piece of the model. */
+export interface ForwardPieces {
+  readonly pieces: readonly ForwardPiece[];
+  readonly boundaries: readonly (readonly number[])[];
+}
+
+export interface StagePrograms {
+  /** What they are compiled for. */
+  readonly runtime: Runtime;
+  readonly graph: StageGraph;
+  readonly pieces: readonly ReadyPiece[];
+  readonly update: Program<UpdateOutputs>;
+  /** Those of a step. */
+  readonly all: readonly Program[];
+  evaluation(): ForwardPieces;
+  /** Give back all programs and states. */
+  release(): void;
+}
+
+/** The stage in which a piece works forward alone: the first microbatch's way through the stages serves all. */
+export const forwardStage = ({ to }: Pick<StageTable, "to">, position: number): number =>
+  to({ kind: "state", position, microBatch: 0 })!;
+
+/**
+ * @param place the stage, and which of the stage's rows
+ * @param experts the ranks that share experts with this one, where some do; a plan needs none
+ */
+export function compileStage(
+  machine: Runtime,
+  config: StageConfig,
+  plan: PipelinePlan,
+  place: { readonly stage: number; readonly row: number },
+  experts: Collective = alone(),
+): StagePrograms {
+  const sharing = sharingOf({ rank: place.row, experts: plan.mesh.expert });
+  const runtime = sharing ? overRanks(machine, experts) : machine;
+  const graph = buildStage(config, runtime.machine, plan, place);
+  const pieces = graph.pieces.map(({ graph: piece, slots }): ReadyPiece => ({
+    graph: piece,
+    slots: slots.map(({ forward, recompute, backward, input, weights }) => ({
+      forward: runtime.compile(forward),
+      recompute: recompute && runtime.compile(recompute),
+      backward: backward && runtime.compile(backward),
+      input: input && runtime.compile(input),
+      weights: weights && runtime.compile(weights),
+    })),
+  }));
+  const update = runtime.compile(graph.update);
+  const all: Program[] = [...pieces.flatMap(({ slots }) => slots.flatMap(programsOf)), update];
+  // They run in parts, whose lists take their place at once.
+  for (const program of all) program.parts?.();
+  let evaluation: ForwardPieces | undefined;
+  const makeEvaluation = (): ForwardPieces => {
+    const { table, model, parameters } = graph;
+    const { precision, data, batch } = config;
+    const { own, boundaries } = buildPieces(
+      model,
+      parameters,
+      cutModel(config.model, table.pieces, graph.storeEvery),
+      table.positions.filter((position) => forwardStage(table, position) === table.stage),
+      { batch, precision, storeEvery: undefined, accumulate: 1, ...(data ? { data } : {}) },
+      ({ tensor }) => tensor,
+    );
+    const forward = own.map((piece) => ({ graph: piece, program: runtime.compile(piece.evaluation) }));
+    for (const { program } of forward) program.parts?.();
+    return { boundaries, pieces: forward };
+  };
+  return {
+    runtime,
+    graph,
+    pieces,
+    update,
+    all,
+    evaluation: () => (evaluation ??= makeEvaluation()),
+    release() {
+      for (const program of [...all, ...(evaluation?.pieces ?? []).map((piece) => piece.program)]) program.release();
+      for (const { tensor } of [...graph.own, ...graph.step.moments]) runtime.forget(tensor);
+      for (const state of lastingStatesOf(stagePrograms(graph))) runtime.forget(state);
+    },
+  };
+}
