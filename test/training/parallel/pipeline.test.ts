@@ -102,6 +102,7 @@ describe.each([
   ["mhc", mixture, square, "gpipe", 1],
   ["mhc", { recompute: 1 }, square, "zb-h1", 1],
   ["mhc", { model: { valueResidual: true } }, two, "interleaved", 2],
+  ["mhc", { model: { keyValues: { of: "both", connection: { kind: "dense" } } } }, two, "interleaved", 2],
   ["mhc", { recompute: 2 }, two, "dualpipe", 1],
   ["mhc", slack, four, "1f1b", 1],
   ["dense", {}, two, "1f1b", 1],
