@@ -17,6 +17,7 @@ import { moe } from "./moe.ts";
 import { overheadChart, overheads } from "./overhead.ts";
 import { packaged } from "./package.ts";
 import { mpi } from "./mpi.ts";
+import { mesh } from "./mpi-mesh.ts";
 import { page } from "./page.ts";
 import { planning } from "./planning.ts";
 import { serving } from "./serving.ts";
@@ -48,6 +49,7 @@ const groups: readonly Group[] = [
   webgpu,
   cuda,
   mpi,
+  mesh,
 ];
 const ROUNDS = 8;
 

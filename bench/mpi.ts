@@ -41,7 +41,7 @@ function writeText(file: string): void {
 }
 
 /** Run a program to its end; what it has written to standard output. */
-async function outputOf(command: readonly string[], folder: string): Promise<string> {
+export async function outputOf(command: readonly string[], folder: string): Promise<string> {
   const child = spawn(command[0]!, command.slice(1), { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
   let [stdout, stderr] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
@@ -76,7 +76,7 @@ const sideOf = (label: string, values: readonly number[], unit: string, factor =
 });
 
 /** The line of the launcher that starts two processes of Node with a program; or why there is none. */
-function launcher(...options: string[]): readonly string[] | string {
+export function launcher(...options: string[]): readonly string[] | string {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [main, "launch", "-n", "2", ...options, "--print", "--json", "--", "train"],
@@ -155,6 +155,19 @@ const againstTorch: Measure = async function* (folder, rounds, note) {
 /** The two directions of loopback share one queue; in a step as much goes one way as the other. */
 const LINK = "ip link set lo up && tc qdisc add dev lo root tbf rate 800mbit burst 256kb latency 100ms";
 
+/** Why there can be no slow link here; undefined where it can. */
+export const noSlowLink = (): string | undefined =>
+  spawnSync("unshare", ["-n", "sh", "-c", LINK]).status === 0
+    ? undefined
+    : "a network namespace with a slow link cannot be made; it needs root, ip and tc";
+
+/** The line of Open MPI's launcher, its processes joined by the slow link alone. */
+export function overSlowLink(line: readonly string[]): string[] {
+  const slow = line.map((word) => (word === "tcp,self,vader" ? "tcp,self" : word));
+  const start = [slow[0]!, "--mca", "btl_tcp_if_include", "lo", ...slow.slice(1)];
+  return ["unshare", "-n", "sh", "-c", `${LINK} && exec "$@"`, "sh", ...start];
+}
+
 const overlap: Measure = async function* (folder, _rounds, note) {
   const name = "mpi.overlap.hidden";
   const line = launcher("--mpi", "openmpi");
@@ -162,26 +175,14 @@ const overlap: Measure = async function* (folder, _rounds, note) {
     yield { name, skipped: line };
     return;
   }
-  if (spawnSync("unshare", ["-n", "sh", "-c", LINK]).status !== 0) {
-    yield { name, skipped: "a network namespace with a slow link cannot be made; it needs root, ip and tc" };
+  const missing = noSlowLink();
+  if (missing !== undefined) {
+    yield { name, skipped: missing };
     return;
   }
   note("a microbatch, its gradients' messages, and both together");
-  const slow = line.map((word) => (word === "tcp,self,vader" ? "tcp,self" : word));
-  const [mpirun, ...rest] = [slow[0]!, "--mca", "btl_tcp_if_include", "lo", ...slow.slice(1)];
   const said = await outputOf(
-    [
-      "unshare",
-      "-n",
-      "sh",
-      "-c",
-      `${LINK} && exec "$@"`,
-      "sh",
-      mpirun,
-      ...rest,
-      peer("our-ranks.ts"),
-      "overlap",
-    ].concat(model(OVERLAP_ROUNDS)),
+    [...overSlowLink(line), peer("our-ranks.ts"), "overlap", ...model(OVERLAP_ROUNDS)],
     folder,
   );
   const times = answerOf(said);

@@ -18,6 +18,8 @@ export {
   defaultConnection,
 } from "./connections/table.ts";
 export { type ModelConfig, type ModelSize, parseConnection, type Preset, presets } from "./model/config.ts";
+export type { HeadMixingConfig } from "./model/head-mixing.ts";
+export type { KeyValuesConfig } from "./model/key-values.ts";
 export type { LatentAttentionConfig } from "./model/latent-attention.ts";
 export { inactiveParameters, type MixtureConfig, type Routing } from "./model/mixture.ts";
 export {

@@ -25,6 +25,7 @@ export { fill } from "./ops/fill.ts";
 export { adamw, type AdamwAttributes, type AdamwOperands } from "./ops/adamw.ts";
 export { attention } from "./ops/attention.ts";
 export { concat } from "./ops/concat.ts";
+export { crossAttention, type CrossAttentionOptions } from "./ops/cross-attention.ts";
 export { crossEntropy } from "./ops/cross-entropy.ts";
 export { headCrossEntropy, type HeadCrossEntropyAttributes } from "./ops/head-cross-entropy.ts";
 export { embedding, gather } from "./ops/gather.ts";
@@ -41,6 +42,7 @@ export { rotaryTable, type RotaryTableAttributes } from "./ops/rotary-table.ts";
 export { slice } from "./ops/slice.ts";
 export { softmax } from "./ops/softmax.ts";
 export { swiglu } from "./ops/swiglu.ts";
+export { transportPlan, type TransportPlanAttributes } from "./ops/transport-plan.ts";
 export { weightedSum } from "./ops/weighted-sum.ts";
 
 // Experts and latents: build a mixture of experts, and multi-head latent attention.

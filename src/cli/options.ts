@@ -19,6 +19,7 @@ import { type RuntimeChoice, runtimeChoices } from "../runtime/open.ts";
 import { type ComputePrecision, computePrecisions } from "../runtime/precision.ts";
 import { parseChoice } from "./connections.ts";
 import { parsePreset, type PresetChoice } from "./presets.ts";
+import { type MeshSize, parseMesh } from "../training/parallel/mesh.ts";
 
 /** A whole number that is no less than `minimum` and no more than `most`. */
 export function wholeNumber(minimum: number, most: number = MOST_COUNT): (text: string) => number {
@@ -372,6 +373,15 @@ export function expectUnused(command: Command, names: readonly string[], why: st
   for (const option of command.options)
     if (names.includes(option.attributeName()) && isGiven(command, option.attributeName()))
       throw new Error(`${option.long} cannot be used ${why}. Leave it out.`);
+}
+
+/** Parse a mesh, such as data=2,pipeline=2. */
+export function meshSizes(text: string): Partial<MeshSize> {
+  try {
+    return parseMesh(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
 }
 
 export const connectionOption: Option = new Option(

@@ -24,7 +24,11 @@ import { describeCompiled, describePlan } from "../report/plan-text.ts";
 import { prose, widthOf } from "../report/terminal.ts";
 import { openRuntime } from "../runtime/open.ts";
 import { acceptConfig } from "./config-file.ts";
-import { positiveNumber, wholeNumber } from "./options.ts";
+import { expectUnused, meshSizes, positiveNumber, wholeNumber } from "./options.ts";
+import type { MeshSize } from "../training/parallel/mesh.ts";
+import { type ScheduleName, scheduleNames } from "../training/parallel/schedules/table.ts";
+import { planMesh } from "./plan-mesh.ts";
+import { gpuCounts, planScaling } from "./plan-scale.ts";
 
 const THIS_MACHINE = "this-machine";
 
@@ -41,6 +45,11 @@ interface PlanCommandOptions extends Omit<PlanOptions, "hardware" | "sharded"> {
   readonly compile?: boolean;
   readonly json?: boolean;
   readonly svg?: string;
+  readonly mesh?: Partial<MeshSize>;
+  readonly scale?: readonly number[];
+  readonly pipelineSchedule: ScheduleName;
+  readonly pipelineChunks: number;
+  readonly threads: number;
 }
 
 const isProfile = (name: string): name is HardwareName => (hardwareNames as readonly string[]).includes(name);
@@ -140,6 +149,27 @@ export const planCommand: Command = acceptConfig(new Command("plan"))
     "--compile",
     "also compile the training step, and show the bytes, operations and calls of its plan; runs nothing",
   )
+  .addOption(
+    new Option(
+      "--scale <counts>",
+      "instead of --gpus: simulate the training on each of these numbers of GPUs, such as 256,512,1024",
+    )
+      .argParser(gpuCounts)
+      .conflicts("mesh"),
+  )
+  .addOption(
+    new Option(
+      "--mesh <sizes>",
+      "instead of GPUs: the bytes of each process of a mesh, such as data=2,pipeline=2, on this machine",
+    ).argParser(meshSizes),
+  )
+  .addOption(
+    new Option("--pipeline-schedule <name>", "of --mesh: the order of its passes")
+      .choices(scheduleNames)
+      .default("1f1b"),
+  )
+  .option("--pipeline-chunks <v>", "of --mesh, interleaved: pieces of the model in a stage", wholeNumber(1, 64), 2)
+  .option("--threads <n>", "of --mesh: threads of each process", wholeNumber(1, 256), 1)
   .option("--svg <file>", "draw memory, the curve of Eq. 20 and the extra time in this file")
   .option("--json", "print the plan as one JSON object")
   .addHelpText(
@@ -152,9 +182,19 @@ Examples:
   birkhoff plan --preset paper-3b --gpus 16 --hardware b200 --svg plan.svg
   birkhoff plan --preset paper-9b --gpus 64 --streams 8 --json
   birkhoff plan --preset paper-27b --compile
-  birkhoff plan --preset micro --hardware this-machine --tokens 1e7`,
+  birkhoff plan --preset micro --hardware this-machine --tokens 1e7
+  birkhoff plan --preset paper-27b --scale 256,512,1024,2048
+  birkhoff plan --preset micro --mesh data=2,pipeline=2 --micro-batch 2 --accumulate 4
+  birkhoff plan --model runs/mesh --mesh pipeline=2,expert=2`,
   )
-  .action(async (all: PlanCommandOptions) => {
+  .action(async (all: PlanCommandOptions, command: Command) => {
+    if (all.mesh) return await planMesh({ ...all, mesh: all.mesh }, command);
+    if (all.scale) {
+      if (all.hardware === THIS_MACHINE)
+        throw new Error("--scale simulates GPUs; --hardware must be one of them, or a file.");
+      return planScaling({ ...all, scale: all.scale }, hardwareOf(all.hardware).hardware, command);
+    }
+    expectUnused(command, ["pipelineSchedule", "pipelineChunks", "threads"], "without --mesh");
     const {
       preset,
       model: place,
@@ -167,6 +207,11 @@ Examples:
       json,
       svg,
       sharded,
+      mesh: _mesh,
+      scale: _scale,
+      pipelineSchedule: _schedule,
+      pipelineChunks: _chunks,
+      threads: _threads,
       ...rest
     } = all;
     const { model: named, notes }: ReadModel =

@@ -1,6 +1,7 @@
 // birkhoff study: answer a question by measurement, of trained runs or by training runs of its own.
 
 import { Argument, Command } from "commander";
+import { showMany } from "../basics/show.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { formatJson } from "../files/json.ts";
@@ -38,7 +39,9 @@ const ofRuns = studyNames
 const longest = Math.max(...studyNames.map(({ length }) => length));
 const questions = studyNames.flatMap((name) => {
   const study: Study = studies[name];
-  return study.kind === "experiment" ? [`  ${name.padEnd(longest + 2)}${study.question}`] : [];
+  return study.kind === "experiment"
+    ? [`  ${name.padEnd(longest + 2)}${study.question} (--small: about ${showMany(study.minutes, "minute")})`]
+    : [];
 });
 
 export const studyCommand: Command = memoryOption(
@@ -55,7 +58,7 @@ export const studyCommand: Command = memoryOption(
   .option("--tasks <list>", "reasoning: tasks and difficulties, such as khop:1-4,recall (default: the run's own)")
   .option("--questions <n>", "reasoning: questions of each task and difficulty (default: 100)", wholeNumber(1))
   .option("--svg <file>", "of runs: draw the results as one chart")
-  .option("--small", "experiments: a size that takes minutes (constraints: half an hour on two cores)")
+  .option("--small", "experiments: a size that takes minutes on two cores, said below")
   .option("--tiny", "experiments: a size that takes seconds, and shows only that everything works")
   .option("--seeds <n>", "experiments: how many seeds (default: the study's own)", wholeNumber(1, 1000))
   .option("--data <source>", "experiments: train on this text (default: the study's own)")

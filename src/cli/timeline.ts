@@ -1,13 +1,28 @@
 // Question: how does train --timeline show what its pipeline did?
 
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
+import path from "node:path";
 import { showPercent } from "../basics/show.ts";
 import { comparePipeline } from "../planning/pipeline/measured.ts";
+import { reason } from "../files/errors.ts";
+import { isFolder } from "../files/places.ts";
 import { timelineHtml } from "../report/timeline-html.ts";
 import type { Run } from "../runs/run.ts";
 import type { PipelinePlan } from "../training/parallel/pipeline/stage.ts";
 import type { PipelinedTrainer } from "../training/parallel/pipeline/trainer.ts";
 import { schedules } from "../training/parallel/schedules/table.ts";
+
+/** Make the folder of a timeline before anything is trained; throws an Error where it cannot be written there. */
+export function prepareTimeline(file: string): void {
+  if (isFolder(file)) throw new Error(`--timeline ${file}: that is a folder; name a file in it, such as step.html.`);
+  try {
+    mkdirSync(path.dirname(file), { recursive: true });
+  } catch (error) {
+    throw new Error(`--timeline ${file}: its folder cannot be made (${reason(error)}). Name another.`, {
+      cause: error,
+    });
+  }
+}
 
 /**
  * Draw the last step of a run beside its simulation.

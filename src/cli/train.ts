@@ -19,7 +19,7 @@ import { FolderInUseError } from "../files/lock.ts";
 import { expectPackages } from "../files/packages.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { type MeshSize, parseMesh } from "../training/parallel/mesh.ts";
+import type { MeshSize } from "../training/parallel/mesh.ts";
 import type { PipelinePlan } from "../training/parallel/pipeline/stage.ts";
 import { type ScheduleName, scheduleNames } from "../training/parallel/schedules/table.ts";
 import { planSpread } from "../training/parallel/spread.ts";
@@ -31,6 +31,7 @@ import {
   connectionOption,
   expectUnused,
   isGiven,
+  meshSizes,
   sourceName,
   trainingOptions,
   type TrainingOptions,
@@ -43,7 +44,7 @@ import { expectChosen, openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } from "./session.ts";
 import { samplePrompt, writeSample } from "../runs/write-sample.ts";
 import { printedSample } from "./text.ts";
-import { drawTimeline } from "./timeline.ts";
+import { drawTimeline, prepareTimeline } from "./timeline.ts";
 import { startOf as startLine, tellJson } from "./events.ts";
 import { say, warn } from "./warn.ts";
 
@@ -296,6 +297,7 @@ function spreadOf(
   if ((mesh?.pipeline ?? 1) === 1) expectUnused(command, ofPipelines, "without --mesh pipeline=N of at least 2 stages");
   if (schedule !== "interleaved") expectUnused(command, ["pipelineChunks"], "without --pipeline-schedule interleaved");
   if (!mesh) return undefined;
+  if (timeline !== undefined) prepareTimeline(timeline);
   return (config) => ({
     ...planSpread(config, machine, size, { mesh, schedule, chunks }),
     ...(timeline === undefined ? {} : { watched: true }),
@@ -303,14 +305,6 @@ function spreadOf(
 }
 
 const isPipelined = (plan: PipelinePlan | undefined): boolean => (plan?.mesh.pipeline ?? 1) > 1;
-
-function meshSizes(text: string): Partial<MeshSize> {
-  try {
-    return parseMesh(text);
-  } catch (error) {
-    throw new InvalidArgumentError((error as Error).message);
-  }
-}
 
 function checkpointChoice(text: string): CheckpointChoice {
   if (text === "last" || text === "best") return text;

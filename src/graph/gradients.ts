@@ -30,7 +30,12 @@ export function pullBack(
     boundary,
   );
   const needed = dependents(nodes, wrt);
-  const gradient = new Map<Tensor, Tensor>(seeds);
+  const gradient = new Map<Tensor, Tensor>();
+  // One tensor may be several results, as where a state holds it twice.
+  for (const [result, seed] of seeds) {
+    const earlier = gradient.get(result);
+    gradient.set(result, earlier ? add(earlier, seed) : seed);
+  }
   const inBackward = recomputation(nodes);
 
   for (const node of nodes.reverse()) {

@@ -8,6 +8,8 @@ import { z } from "zod";
 import { MOST_LAYERS, MOST_TOKENS, MOST_WIDTH } from "../basics/bounds.ts";
 import { count, positiveFloat32 } from "../basics/schemas.ts";
 import { type ConnectionConfig, connectionSchema } from "../connections/table.ts";
+import { type HeadMixingConfig, headMixingSchema } from "./head-mixing.ts";
+import { type KeyValuesConfig, keyValuesSchema } from "./key-values.ts";
 import { type LatentAttentionConfig, latentAttentionSchema } from "./latent-attention.ts";
 import { misfits } from "./misfits.ts";
 import { type MixtureConfig, mixtureSchema } from "./mixture.ts";
@@ -41,6 +43,10 @@ export interface ModelConfig {
   readonly connection: ModelConnection;
   /** Whether later attention layers mix their values with the first layer's; absent means no. */
   readonly valueResidual?: boolean;
+  /** How the heads of an attention layer mix their values or their scores; absent means that they do not. */
+  readonly headMixing?: HeadMixingConfig;
+  /** A connection that carries keys and values from one attention layer to the next; absent means none. */
+  readonly keyValues?: KeyValuesConfig;
   /** Multi-head latent attention; absent means plain attention with heads of width / heads columns. */
   readonly attention?: LatentAttentionConfig;
   /** A mixture of experts in place of the feed-forward; absent means one SwiGLU of width `hidden`. */
@@ -62,6 +68,8 @@ export const modelSchema: z.ZodType<ModelConfig> = z
     normEpsilon: positiveFloat32.max(1).default(1e-20),
     connection: modelConnectionSchema,
     valueResidual: z.boolean().exactOptional(),
+    headMixing: headMixingSchema.exactOptional(),
+    keyValues: keyValuesSchema.exactOptional(),
     attention: latentAttentionSchema.exactOptional(),
     feedForward: mixtureSchema.exactOptional(),
   })

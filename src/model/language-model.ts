@@ -8,6 +8,7 @@
 
 import { expectModelConfig } from "./config.ts";
 import type { Adjust, Sequences, State, Sublayer, SublayerResult } from "../connections/connection.ts";
+import { given } from "../basics/given.ts";
 import { add } from "../ops/elementwise.ts";
 import { createParameters, type ParameterSet, expectParameters } from "../graph/parameters.ts";
 import { checkpoint, keep, scope, sizeOf, type Tensor } from "../graph/tensor.ts";
@@ -25,7 +26,9 @@ import { slice } from "../ops/slice.ts";
 import { swiglu } from "../ops/swiglu.ts";
 import { type Attending, wholeSequences } from "./attending.ts";
 import type { ModelConfig } from "./config.ts";
+import { headMixing } from "./head-mixing.ts";
 import { DEVIATION, outputDeviation } from "./initial.ts";
+import { type CarriedKeyValues, carryKeyValues } from "./key-values.ts";
 import { latentAttentionBlock, rotarySize } from "./latent-attention.ts";
 import { type ExpertSharing, mixtureBlock, mixtureOf, type Routing } from "./mixture.ts";
 import { modelConnection, sublayerRole } from "./overrides.ts";
@@ -57,6 +60,8 @@ export interface Passing {
   readonly state: State;
   /** The values of the first attention layer, where later ones read them. */
   readonly firstValues?: Tensor;
+  /** The keys and values of earlier attention layers, where a connection carries them. */
+  readonly keyValues?: State;
 }
 
 /** Which sublayers work, on which tokens. */
@@ -202,13 +207,12 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet, sha
       return { hidden_NC: leave(state), sublayers, routing: context.routing };
     },
     enter: (tokens_BT) => ({ state: enter(tokens_BT) }),
-    through({ state: entering, firstValues: given_BTV }, piece) {
-      const context = contextOf(piece);
-      if (given_BTV) context.firstValues = given_BTV;
+    through({ state: entering, ...before }, piece) {
+      const context = Object.assign(contextOf(piece), before);
       const { state, sublayers } = run(entering, context, blocks.slice(piece.from, piece.to), piece.storeEvery);
-      const { firstValues } = context;
+      const { firstValues, keyValues } = context;
       return {
-        leaving: { state, ...(config.valueResidual && firstValues ? { firstValues } : {}) },
+        leaving: { state, ...given({ firstValues, keyValues }) },
         sublayers,
         routing: context.routing,
       };
@@ -232,7 +236,7 @@ export function modelParameters(config: ModelConfig): ParameterSet {
   return parameters;
 }
 
-interface SequenceContext {
+interface SequenceContext extends CarriedKeyValues {
   readonly batch: number;
   readonly length: number;
   readonly attending: Attending;
@@ -271,12 +275,19 @@ function attentionBlock(parameters: ParameterSet, config: ModelConfig, layer: nu
   const qkv_CE = parameters.create("qkv", [width, packed], { normal: DEVIATION }, "weight", { columns });
   const output_CC = parameters.create("output", [width, width], { normal: outputDeviation(config) }, "weight");
   const withValues = config.valueResidual ? valueResidual(parameters, layer, kvHeads * headSize) : undefined;
+  const carry =
+    config.keyValues &&
+    carryKeyValues(parameters.under("keyValues"), config.keyValues, { layer, columns: kvHeads * headSize });
+  const mixed = config.headMixing && headMixing(parameters.under("heads"), config.headMixing, config);
   return (x_NC: Tensor, context: SequenceContext): Tensor => {
     const { batch, length, angles, attending } = context;
-    const qkv_BTE = reshape(matmul(x_NC, qkv_CE), [batch, length, packed]);
-    const turned_BTE = rotary(qkv_BTE, angles, { heads: heads + kvHeads, headSize });
+    const own_NE = matmul(x_NC, qkv_CE);
+    const qkv_NE = carry?.(own_NE, context, sequencesOf(context, 3 * config.layers + layer)) ?? own_NE;
+    const turned_BTE = rotary(reshape(qkv_NE, [batch, length, packed]), angles, { heads: heads + kvHeads, headSize });
     const given_BTE = withValues?.(turned_BTE, context) ?? turned_BTE;
-    const mixed_BTC = attending.attend(given_BTE, { heads, kvHeads, headSize }, layer);
+    const mixed_BTC =
+      mixed?.(given_BTE, x_NC, attending.attend, layer) ??
+      attending.attend(given_BTE, { heads, kvHeads, headSize }, layer);
     return matmul(reshape(mixed_BTC, [batch * length, width]), output_CC);
   };
 }

@@ -21,10 +21,12 @@
 import { z } from "zod";
 import { MOST_WIDTH } from "../basics/bounds.ts";
 import { count } from "../basics/schemas.ts";
+import { showValue } from "../basics/show.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { attention } from "../ops/attention.ts";
 import { concat } from "../ops/concat.ts";
+import { NO_CAUSAL_PLAN } from "../ops/cross-attention.ts";
 import { latentHeads } from "../ops/latent-heads.ts";
 import { batchedMatmul } from "../ops/batched-matmul.ts";
 import { matmul } from "../ops/matmul.ts";
@@ -53,7 +55,13 @@ export interface LatentAttentionConfig {
 
 export const latentAttentionSchema: z.ZodType<LatentAttentionConfig> = z
   .strictObject({
-    kind: z.literal("mla"),
+    kind: z.custom<"mla">((kind) => kind === "mla", {
+      error: ({ input }) =>
+        `${input === undefined ? "nothing" : showValue(input)} is given; it must be "mla"` +
+        (/sinkhorn|doubly/i.test(String(input))
+          ? `. This model is causal, and ${NO_CAUSAL_PLAN}; crossAttention of birkhoff/ops has it for encoders`
+          : ""),
+    }),
     rank: count(MOST_WIDTH),
     queryRank: count(MOST_WIDTH).exactOptional(),
     rotarySize: count(MOST_WIDTH),

@@ -5,6 +5,8 @@
 
 import { divisors } from "../basics/numbers.ts";
 import { MOST_WIDTH } from "../basics/bounds.ts";
+import { type HeadMixingConfig, headMixingMisfit } from "./head-mixing.ts";
+import { type KeyValuesConfig, keyValuesMisfit } from "./key-values.ts";
 import type { LatentAttentionConfig } from "./latent-attention.ts";
 import type { MixtureConfig } from "./mixture.ts";
 
@@ -16,12 +18,14 @@ interface Sizes {
   readonly layers: number;
   readonly attention?: LatentAttentionConfig | undefined;
   readonly valueResidual?: boolean | undefined;
+  readonly headMixing?: HeadMixingConfig | undefined;
+  readonly keyValues?: KeyValuesConfig | undefined;
   readonly feedForward?: MixtureConfig | undefined;
 }
 
 /** Sizes that are valid alone but not together: the field to change, and its allowed values. */
 export function misfits(model: Sizes): [field: keyof Sizes, message: string][] {
-  const { width, heads, kvHeads, layers, attention, valueResidual, feedForward } = model;
+  const { width, heads, kvHeads, layers, attention, feedForward } = model;
   // The schema has already reported each that is out of range by itself.
   if (![width, heads, kvHeads].every((size) => size >= 1 && size <= MOST_WIDTH) || !(layers >= 1)) return [];
   const problems: [keyof Sizes, string][] = [];
@@ -43,7 +47,16 @@ export function misfits(model: Sizes): [field: keyof Sizes, message: string][] {
       "kvHeads",
       `${kvHeads} key-value heads cannot be shared by ${heads} heads; kvHeads can be ${list(divisors(heads))}`,
     ]);
-  if (attention && valueResidual) problems.push(["valueResidual", "it does not go with latent attention"]);
+  for (const field of ["valueResidual", "headMixing", "keyValues"] as const)
+    if (attention && model[field]) problems.push([field, "it does not go with latent attention"]);
+  if (model.valueResidual && model.keyValues)
+    problems.push(["keyValues", "valueResidual carries the values already; leave out one of the two"]);
+  if (problems.length === 0) {
+    const heads = model.headMixing && headMixingMisfit(model.headMixing, model);
+    if (heads !== undefined) problems.push(["headMixing", heads]);
+    const carried = model.keyValues && keyValuesMisfit(model.keyValues);
+    if (carried !== undefined) problems.push(["keyValues", carried]);
+  }
   if (feedForward && feedForward.denseLayers > layers)
     problems.push([
       "feedForward",

@@ -14,6 +14,7 @@ import type { ModelConfig, ModelSize } from "../model/config.ts";
 import { plannedMachine } from "../runtime/machines.ts";
 import type { Machine } from "../runtime/plan/machine.ts";
 import { chooseRecompute, type StepMemory } from "../training/recomputation.ts";
+import type { TrainingConfig } from "../training/config.ts";
 import { makeStep, type StepConfig } from "../training/step.ts";
 import { sumBytes } from "../runtime/plan/calls.ts";
 import { compilePlan, withoutMemory } from "../runtime/plan/compile.ts";
@@ -88,16 +89,9 @@ function modelSize(model: Architecture): ModelSize & Pick<ModelConfig, "vocabula
   };
 }
 
-/**
- * Compile the training steps of a model: with plain residuals, and with mHC. Bytes are exactly those a run
- * would have. Nothing is allocated or run.
- *
- * @throws RangeError for a model whose blocks are not public or not of the kinds that can be built here
- */
-export function compileSteps(model: PlannedModel, options: CompileStepsOptions = {}): CompiledSteps {
-  expectPlannedModel("compileSteps", model);
-  expectFields("compileSteps", options, { batch: "number", machine: "group", rates: "group" });
-  const { batch = 1, machine = plannedMachine(), rates } = options;
+/** The sizes of a model whose programs can be built here; throws a RangeError for another. */
+function buildableSize(operation: string, model: PlannedModel): ReturnType<typeof modelSize> {
+  expectPlannedModel(operation, model);
   if (model.known !== "shapes")
     throw new RangeError(
       `${model.name} cannot be compiled: its attention is of a kind that this library's models do not have, and not all sizes of its blocks are public. What is known of it is planned by formulas.`,
@@ -106,7 +100,29 @@ export function compileSteps(model: PlannedModel, options: CompileStepsOptions =
     throw new RangeError(
       `${model.name} cannot be compiled: its output matrix is its embedding, and models built here have two. Give it without tied, or plan it without compiling.`,
     );
-  const size = modelSize(model);
+  return modelSize(model);
+}
+
+/**
+ * A training of a model with mHC as it would run here, with AdamW in float32.
+ *
+ * @param batch sequences of a step
+ * @throws RangeError for a model whose blocks are not public or not of the kinds that can be built here
+ */
+export function trainingStep(model: PlannedModel, batch: number): StepConfig & Pick<TrainingConfig, "recompute"> {
+  return stepConfig(buildableSize("trainingStep", model), { kind: "mhc", ...model.connection }, batch);
+}
+
+/**
+ * Compile the training steps of a model: with plain residuals, and with mHC. Bytes are exactly those a run
+ * would have. Nothing is allocated or run.
+ *
+ * @throws RangeError for a model whose blocks are not public or not of the kinds that can be built here
+ */
+export function compileSteps(model: PlannedModel, options: CompileStepsOptions = {}): CompiledSteps {
+  expectFields("compileSteps", options, { batch: "number", machine: "group", rates: "group" });
+  const { batch = 1, machine = plannedMachine(), rates } = options;
+  const size = buildableSize("compileSteps", model);
   const residual = stepConfig(size, { kind: "residual" }, batch);
   const mhc = stepConfig(size, { kind: "mhc", ...model.connection }, batch);
   const compiled = (config: StepConfig, storeEvery?: number): CompiledStep => {

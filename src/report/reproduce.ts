@@ -66,6 +66,8 @@ export function reproduceCommand(config: TrainingConfig): string {
     ["model.ropeTheta", model.ropeTheta, 10_000],
     ["model.normEpsilon", model.normEpsilon, 1e-20],
     ["model.valueResidual", model.valueResidual, undefined],
+    ["model.headMixing", model.headMixing, undefined],
+    ["model.keyValues", model.keyValues, undefined],
     ...(connection === undefined ? [["model.connection", model.connection, undefined] as const] : []),
     ...Object.entries(usual).map(([name, value]) => [`optimizer.${name}`, settings[name], value] as const),
     ...(schedule.kind === "cosine" ? [["optimizer.schedule.final", schedule.final, 0.1] as const] : []),

@@ -75,8 +75,11 @@ export interface ProgramPart {
   /**
    * Execute it; the parts before it must have been, in their order. What waits for other ranks resolves when they have
    * answered (collective/over-ranks.ts).
+   *
+   * @param meanwhile called now and then while it runs, by a machine that can: about every millisecond on the processor.
+   *   It does not run programs
    */
-  run(): void | Promise<void>;
+  run(meanwhile?: () => void): void | Promise<void>;
   /** The states that hold their next values from here on. */
   readonly updated: readonly Tensor[];
   /** What the part has made of the program's `passing` values, by their place in that list. */
@@ -100,7 +103,7 @@ export async function runWhole({
   else for (const part of parts!()) await part.run();
 }
 
-/** Execute a program once, and let something happen between its parts. */
+/** Execute a program once, and let something happen between its parts, and within them where the machine can. */
 export async function runInParts(
   program: Pick<ProgramOf<unknown>, "parts" | "run">,
   between: () => void,
@@ -109,7 +112,7 @@ export async function runInParts(
   // One that computes nothing, such as the first stage's gradient of what entered, has no parts.
   if (parts.length === 0) program.run();
   for (const part of parts) {
-    await part.run();
+    await part.run(between);
     between();
   }
 }

@@ -6,6 +6,7 @@
 
 import { z } from "zod";
 import { mean } from "../basics/numbers.ts";
+import type { Estimate } from "../basics/interval.ts";
 import { MOST_FORGOTTEN } from "../connections/manifolds/learned-marginals.ts";
 import { learnedSlack } from "../connections/manifolds/learned-slack.ts";
 import { gainBound, type ResidualMap } from "../connections/manifolds/residual-map.ts";
@@ -177,6 +178,7 @@ function page(studied: readonly StudiedRun<Learned>[]): StudyPage {
             },
           ]),
     ],
+    documents: documentsOf(reference, arms, gap),
     notShown: [
       "Rankings of models of this size do not carry over to large ones.",
       "One learning rate is used for all, which may suit some better than others.",
@@ -186,10 +188,29 @@ function page(studied: readonly StudiedRun<Learned>[]): StudyPage {
   };
 }
 
+/** What papers say of free mixing and of none, beside what was found. */
+function documentsOf(
+  reference: Arm<Learned> | undefined,
+  arms: readonly Arm<Learned>[],
+  gap: (arm: Arm<Learned>) => Estimate | undefined,
+): string[] {
+  const beside = (label: string, words: readonly [better: string, worse: string, neither: string]): string => {
+    const arm = reference && arms.find((one) => one.label === label);
+    const found = arm && gap(arm);
+    if (!found) return "not measured";
+    return `${showFound(found, 4, true)} bits per byte, ${excludesZero(found) ? words[found.mean < 0 ? 0 : 1] : words[2]}`;
+  };
+  return [
+    `The mHC paper (arXiv 2512.24880) finds HC 0.005 nats worse than mHC at 27B parameters, with noisy gradient norms and composite gains near 3,000. Here HC has ${beside("hc", ["which contradicts it: at this size free mixing is the better one, whatever its gain", "which agrees with it", "which neither agrees nor contradicts"])} beside mHC.`,
+    `Several reports find H_res = I as good as mHC or better (iHC; SimpleHC; oHC, arXiv 2609.02672). Here the identity has ${beside("mhc:residualMap=identity", ["which agrees", "which contradicts them", "no certain difference, which agrees with “as good”"])} beside mHC.`,
+  ];
+}
+
 export const constraints: Experiment<Learned> = {
   kind: "experiment",
   question: "Can the constraint on the mixing be learned while its guarantee is kept?",
   shows: "trains mHC with fixed and with learned constraints",
+  minutes: 12,
   sizes: {
     tiny: runs(40, 2, {
       ...modelShape(2, 16, 2, 16),

@@ -15,7 +15,7 @@ import { runBatches } from "../runs/batches.ts";
 import { createJudge, createPredictor, type Judgement, type Predictor } from "../study/predictions.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { type Arm, armsOf, difference, excludesZero, over, type Quantity } from "./arms.ts";
-import { modelShape, seedsTo, showFound } from "./shapes.ts";
+import { briefly, modelShape, seedsTo, showFound } from "./shapes.ts";
 import type { Experiment, StudiedRun, StudyPage, StudyRuns } from "./study.ts";
 
 /** Batches of each text that are judged. */
@@ -225,6 +225,7 @@ function page(studied: readonly StudiedRun<Found>[]): StudyPage {
       },
     ],
     notShown: [
+      "Gaps are compared at every share: of twenty intervals one is expected to exclude 0 by chance.",
       "One learning rate and no regularisation beside weight decay are used for all.",
       "The first share of the text is its oldest addresses, so a small share also differs in its language.",
       "Rankings of models of this size do not carry over to large ones.",
@@ -237,13 +238,14 @@ export const generalisation: Experiment<Found> = {
   question: "Does a learned connection generalise worse, or better, than a residual one as the text gets smaller?",
   shows: "trains on shares of a text and measures the gap to validation, another text, and calibration",
   needs: ["mobyDick"],
+  minutes: 4,
   sizes: {
     tiny: runs(
       { ...modelShape(1, 16, 2, 16), learningRate: 1e-2, vocabulary: 300, batch: 4, steps: 20, evaluateBatches: 2 },
       [0.1, 1],
       2,
     ),
-    small: runs({ ...modelShape(4, 64, 4, 64), vocabulary: 512, batch: 8, steps: 400 }, [0.003, 0.03, 1], 3),
+    small: runs({ ...modelShape(3, 48, 4, 48), ...briefly(300), learningRate: 4e-3 }, [0.001, 0.01, 1], 5),
     full: runs(
       { ...modelShape(8, 128, 4, 128), vocabulary: 1024, batch: 16, steps: 2000 },
       [0.01, 0.03, 0.1, 0.3, 1],

@@ -355,6 +355,7 @@ export const layers: Experiment<Measured> = {
   kind: "experiment",
   question: "Which sublayers need mHC, and which of its maps?",
   shows: "searches for the sublayers with mHC one at a time, and trains some of its maps alone",
+  minutes: 12,
   sizes: {
     tiny: runs(1, 2, {
       ...modelShape(1, 16, 2, 16),

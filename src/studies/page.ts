@@ -45,8 +45,9 @@ export function writeStudyPage(
     ...page.parts.flatMap((part) => partBlocks(part, figures)),
     "## How it was made",
     ...makingBlocks(studied, making),
+    ...(page.documents ? ["## Beside the documents", list(page.documents)] : []),
     "## What it does not show",
-    page.notShown.map((line) => `- ${line}`).join("\n"),
+    list(page.notShown),
   ];
   return { text: `${blocks.join("\n\n")}\n`, figures };
 }
@@ -64,6 +65,8 @@ function partBlocks({ title, text = [], table, figure }: PagePart, figures: read
     ...(figure && file ? [`![${figure.title}](${file})`, `*${figure.caption}*`] : []),
   ];
 }
+
+const list = (lines: readonly string[]): string => lines.map((line) => `- ${line}`).join("\n");
 
 const cell = (text: string): string => text.replaceAll("|", "\\|");
 
@@ -85,7 +88,7 @@ function makingBlocks(
   const time = duration(studied.reduce((sum, { result }) => sum + result.seconds, 0));
   const seeds = [...new Set(studied.map(({ result }) => result.seed))].sort((a, b) => a - b);
   const lost = missing === 0 ? "" : ` ${showMany(missing, "run")} of the study had not ended when this was written.`;
-  const list = (record: object): string =>
+  const shown = (record: object): string =>
     Object.entries(record)
       .map(([field, value]) => `\`${field}\` ${JSON.stringify(value)}`)
       .join(", ");
@@ -93,7 +96,7 @@ function makingBlocks(
   return [
     `\`\`\`sh\n${command}\n\`\`\``,
     `${showMany(studied.length, "run")}, ${seeds.length === 1 ? "seed" : "seeds"} ${seeds.join(", ")}, ${time} of training in all; ${machine}.${lost} After ± stands the 95 % interval over seeds, by Student's t where nothing else is said; differences are taken seed by seed. The same command goes on where it was stopped; a larger \`--seeds\` adds seeds.`,
-    `All runs have ${list(runs.base)}. What varies: ${axes.map(([axis, values]) => `\`${axis}\` ${values.map((one) => (typeof one === "string" ? `\`${one}\`` : JSON.stringify(one))).join(", ")}`).join("; ")}.`,
+    `All runs have ${shown(runs.base)}. What varies: ${axes.map(([axis, values]) => `\`${axis}\` ${values.map((one) => (typeof one === "string" ? `\`${one}\`` : JSON.stringify(one))).join(", ")}`).join("; ")}.`,
   ];
 }
 

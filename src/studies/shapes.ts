@@ -14,6 +14,17 @@ export const modelShape = (layers: number, width: number, heads: number, context
   context,
 });
 
+/** What short runs of a small size share: they are evaluated once, at the end, on more text than a longer run is. */
+export const briefly = (steps: number): StudyRuns["base"] => ({
+  vocabulary: 512,
+  batch: 8,
+  steps,
+  evaluateEvery: steps,
+  evaluateBatches: 32,
+  checkpointEvery: steps,
+  gainsEvery: steps / 2,
+});
+
 /** Seeds 1 to count. */
 export const seedsTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
 

@@ -19,7 +19,7 @@ import { estimatesFigure } from "../report/figures/estimates.ts";
 import { chooseRecompute, type StepMemory } from "../training/recomputation.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { type Arm, armsOf, bitsPerByte, difference, excludesZero, largestGain, over, type Quantity } from "./arms.ts";
-import { NONE, seedsTo, showFound } from "./shapes.ts";
+import { briefly, NONE, seedsTo, showFound } from "./shapes.ts";
 import type { Experiment, Measurement, StudiedRun, StudyPage, StudyRuns } from "./study.ts";
 
 const REFERENCE = "residual";
@@ -166,6 +166,11 @@ function page(studied: readonly StudiedRun<Needs>[]): StudyPage {
       return found ? [{ arm, found }] : [];
     })
     .toSorted((a, b) => a.found.mean - b.found.mean)[0];
+  const certain =
+    usual
+      .filter((arm) => excludesZero(beside(arm, reference)) && beside(arm, reference)!.mean < 0)
+      .map((arm) => `\`${arm.label}\` (${showFound(beside(arm, reference), 4, true)})`)
+      .join(", ") || "none";
   const shallow = named(first, REFERENCE);
   const says = (found: ReturnType<typeof difference>): string =>
     `${showFound(found, 4, true)}${excludesZero(found) ? "" : " (not certain)"}`;
@@ -175,7 +180,7 @@ function page(studied: readonly StudiedRun<Needs>[]): StudyPage {
       ? "only one shape was trained"
       : `a residual model ${says(beside(named(deepest, REFERENCE), shallow))}, mHC ${says(beside(named(deepest, MHC), shallow))}; mHC of the shallow shape ${says(beside(named(first, MHC), shallow))}`;
   return {
-    answer: `At ${shapeName(usual)} (layers × width) the least loss is that of \`${best?.arm.label ?? NONE}\` (${showFound(best?.found, 4)} bits per byte${best && best.arm !== reference ? `; beside \`${REFERENCE}\` ${says(beside(best.arm, reference))}` : ""}). Deep and narrow (${shapeName(deepest)}) at equal operations, beside the shallow and wide residual model (${shapeName(first)}): ${deep}.`,
+    answer: `At ${shapeName(usual)} (layers × width) the least loss is that of \`${best?.arm.label ?? NONE}\` (${showFound(best?.found, 4)} bits per byte${best && best.arm !== reference ? `; beside \`${REFERENCE}\` ${says(beside(best.arm, reference))}` : ""}); better than \`${REFERENCE}\` with certainty: ${certain}. Deep and narrow (${shapeName(deepest)}) at equal operations, beside the shallow and wide residual model (${shapeName(first)}): ${deep}.`,
     parts: [
       {
         title: "Streams",
@@ -217,9 +222,15 @@ function page(studied: readonly StudiedRun<Needs>[]): StudyPage {
         }),
       },
     ],
+    documents: [
+      `KromHC (arXiv 2601.21579) improves from 4 to 8 to 16 streams, and mHC gains 0.006 nats from 4 to 16 by the paper on xHC (arXiv 2607.14530). Here 8 streams have ${says(beside(named(usual, ofStreams(8)), named(usual, MHC)))} bits per byte beside 4.`,
+      `A public comparison (hyper-connection-factory) finds mHC 0.040 to 0.062 nats better than a pre-norm model by the same recipe at 38M to 304M parameters, and 0.035 worse at 9.6M. Here mHC has ${says(beside(named(usual, MHC), reference))} bits per byte beside it.`,
+      `The same comparison finds Frac 0.035 to 0.039 nats worse than mHC. Here it has ${says(beside(named(usual, "frac"), named(usual, MHC)))} bits per byte beside it.`,
+    ],
     notShown: [
       "One learning rate is used for all shapes; a deep model may want a lower one.",
       "A narrow model has fewer parameters in its embedding and its head, and its blocks fewer than their operations suggest where mHC's projections take a large part of them.",
+      "The narrower a model, the larger the part of its operations that mHC's projections take; at equal operations that weighs on mHC here far more than in a large model.",
       "The paper on xHC also writes features of earlier tokens; this is its sparse update alone, with this library's choice of the active streams.",
       "Rankings of models of this size do not carry over to large ones.",
     ],
@@ -230,6 +241,7 @@ export const streams: Experiment<Needs> = {
   kind: "experiment",
   question: "How many streams pay, and does a deep and narrow model with mHC beat a shallow and wide one?",
   shows: "trains mHC with 1 to 16 streams, and shapes of equal operations",
+  minutes: 5,
   sizes: {
     tiny: runs(
       { context: 16, learningRate: 1e-2, vocabulary: 300, batch: 4, steps: 20, gainsEvery: 10, evaluateBatches: 2 },
@@ -241,13 +253,13 @@ export const streams: Experiment<Needs> = {
       2,
     ),
     small: runs(
-      { context: 64, vocabulary: 512, batch: 8, steps: 250, gainsEvery: 50 },
+      { ...briefly(200), context: 48, vocabulary: 512, learningRate: 4e-3 },
       [...[1, 2, 4, 8].map(ofStreams), "mhc:streams=16:active=4", "frac"],
       [
-        { layers: 6, width: 64, hidden: { residual: 192, mhc: 96 } },
-        { layers: 16, width: 32, hidden: { residual: 168, mhc: 60 } },
+        { layers: 4, width: 48, hidden: { residual: 144, mhc: 48 } },
+        { layers: 10, width: 24, hidden: { residual: 144, mhc: 32 } },
       ],
-      3,
+      5,
     ),
     full: runs(
       { context: 128, vocabulary: 1024, batch: 16, steps: 2000, gainsEvery: 100 },

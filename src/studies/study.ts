@@ -63,7 +63,7 @@ export interface RunsStudy<M extends StepRecord = StepRecord> {
   figure(runs: readonly RunData[]): Figure | undefined;
 }
 
-/** The sizes of an experiment: seconds, minutes (constraints: half an hour on two cores), and as long as an answer takes. */
+/** The sizes of an experiment: seconds, minutes (each experiment says how many), and as long as an answer takes. */
 export const sizeNames = ["tiny", "small", "full"] as const;
 
 /** One of the names of `sizeNames`. */
@@ -102,6 +102,8 @@ export interface StudyPage {
   /** One honest sentence with its numbers. */
   readonly answer: string;
   readonly parts: readonly PagePart[];
+  /** What papers and reports say of the question, and whether this agrees with them; a sentence each. */
+  readonly documents?: readonly string[];
   /** What does not follow from it, a sentence each. */
   readonly notShown: readonly string[];
 }
@@ -115,6 +117,8 @@ export interface Experiment<M = unknown> {
   /** Packages that its measurements need, asked for before anything is trained. */
   readonly needs?: readonly PackagePart[];
   readonly sizes: Readonly<Record<SizeName, StudyRuns>>;
+  /** About how long the small size takes: minutes on two cores that do nothing else, by the core time of its runs. */
+  readonly minutes: number;
   readonly measurement?: Measurement<M>;
   /**
    * Of a study that goes on by what it found: its runs with further values on their axes, when all of these runs have

@@ -143,6 +143,7 @@ export const variability: Experiment<Said> = {
   kind: "experiment",
   question: "How much do runs vary that differ only in the seed, in loss, in gain and in what they say?",
   shows: "trains each connection with several seeds and compares what they say",
+  minutes: 6,
   sizes: {
     tiny: runs(
       {

@@ -173,6 +173,19 @@ const metrics = {
       },
     ],
   },
+  rankMemory: {
+    title: "Memory of ranks",
+    unit: "bytes",
+    about: "what the memory of each rank's runtime has grown to, as `birkhoff plan --mesh` predicts it",
+    shape: "list",
+    scalars: [
+      {
+        take: "largest",
+        tensorboard: "ranks/memory_bytes",
+        prometheus: { name: "rank_memory_bytes", help: "Bytes of the runtime of the rank that has most." },
+      },
+    ],
+  },
 } as const;
 
 const events = {

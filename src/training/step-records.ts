@@ -32,12 +32,15 @@ export function metricRecord(result: StepResult, { secondsBefore, evaluation, me
 }
 
 /** What metrics.jsonl says of the ranks of a training that several share. */
-const ranksOf = ({ ranks }: StepResult): Pick<MetricRecord, "rankSpeed" | "rankWaiting" | "rankSent"> =>
+const ranksOf = ({ ranks }: StepResult): Pick<MetricRecord, "rankSpeed" | "rankWaiting" | "rankSent" | "rankMemory"> =>
   ranks
     ? {
         rankSpeed: ranks.map(({ tokensPerSecond }) => Math.round(tokensPerSecond)),
         rankWaiting: ranks.map(({ waited }) => Number(waited.toFixed(4))),
         rankSent: ranks.map(({ sentBytes }) => Number((sentBytes / 2 ** 20).toFixed(3))),
+        ...(ranks.every(({ memoryBytes }) => memoryBytes !== undefined)
+          ? { rankMemory: ranks.map(({ memoryBytes }) => memoryBytes!) }
+          : {}),
       }
     : {};
 

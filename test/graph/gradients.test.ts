@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { add } from "../../src/ops/elementwise.ts";
 import { fill } from "../../src/ops/fill.ts";
-import { gradients } from "../../src/ops/gradients.ts";
+import { gradients, gradientsFrom } from "../../src/ops/gradients.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input, parameter } from "../../src/graph/state.ts";
 import { scope, ShapeError, type Tensor } from "../../src/graph/tensor.ts";
@@ -30,6 +30,16 @@ test("a tensor used several times collects all its gradients", () => {
   const x = input("x", [2]);
   const y = add(multiply(x, x), add(x, scale(x, 3)));
   expect(evaluate(gradients(sum(y), [x]), new Map([[x, [5, -1]]]))).toEqual([[14, 2]]);
+});
+
+test("a result that is given twice has the sum of its gradients", () => {
+  const x = input("x", [2]);
+  const y = square(x);
+  const seeds = [2, 5].map((value) => [y, fill([2], value)] as const);
+  expect(evaluate(gradientsFrom(seeds, [x, y]), new Map([[x, [1, -3]]]))).toEqual([
+    [14, -42],
+    [7, 7],
+  ]);
 });
 
 test("gradients of intermediate tensors, of the loss itself, and of what the loss does not depend on", () => {

@@ -26,6 +26,11 @@ const all: Readonly<Record<string, ModelConfig>> = {
   ...Object.fromEntries(Object.entries(models).map(([name, { model }]) => [name, model])),
   "a residual map of permutations": other({ residualMap: "permutations" }),
   "the conventions of V4.1": other({ convention: "deepseek-v4.1" }),
+  "heads that mix, keys and values that pass on": modelSchema.parse({
+    ...models["mHC"]!.model,
+    headMixing: { of: "logits" },
+    keyValues: { of: "both", connection: { kind: "mhc" } },
+  }),
   "value residual": modelSchema.parse({ ...models["mHC"]!.model, valueResidual: true }),
 };
 

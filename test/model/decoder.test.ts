@@ -75,6 +75,15 @@ const configs: Readonly<Record<string, ModelConfig>> = {
     },
   },
   "value residual": tinyConfig("mhc", { layers: 3, valueResidual: true }),
+  "heads whose values and logits mix": tinyConfig("mhc", {
+    heads: 4,
+    kvHeads: 2,
+    headMixing: { of: "both", dynamic: true },
+  }),
+  "keys and values that pass on": tinyConfig("residual", {
+    layers: 3,
+    keyValues: { of: "both", connection: parseConnection({ kind: "mhc", dynamic: "sequence" }) },
+  }),
   "a head for every query": tinyConfig("residual", { heads: 4, kvHeads: 4 }),
   "latent attention": tinyConfig("mhc", { heads: 2, kvHeads: 2, attention: latent }),
   "latent attention with a rank for the queries, and experts": tinyConfig("residual", {

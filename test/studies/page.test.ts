@@ -77,6 +77,7 @@ test("a page says question, answer, tables, figures, how it was made and what it
           figure,
         },
       ],
+      documents: ["A paper says 0.4, which agrees."],
       notShown: ["Anything else."],
     },
     runs,
@@ -98,7 +99,7 @@ test("a page says question, answer, tables, figures, how it was made and what it
     "birkhoff study example --tiny",
     "6 runs, seeds 1, 2, 3, 3 minutes of training",
     "3 runs of the study had not ended",
-    "- Anything else.",
+    "## Beside the documents\n\n- A paper says 0.4, which agrees.\n\n## What it does not show\n\n- Anything else.",
   ])
     expect(text).toContain(part);
   expect(figures.map(({ file }) => file)).toEqual(["example-loss.svg"]);
@@ -130,7 +131,9 @@ const experiments = studyNames.flatMap((name) => {
 
 test.each(experiments)(
   "the experiment %s has runs at every size, three seeds or more at the full one",
-  (name, { sizes }) => {
+  (name, { sizes, minutes }) => {
+    // Two cores do the small size in 20 minutes.
+    expect(minutes).toBeLessThanOrEqual(20);
     for (const size of sizeNames) {
       const points = sweepPoints(parseSweep({ name: "study", ...sizes[size], keepCheckpoints: true }, name));
       expect(points.length).toBeGreaterThan(1);

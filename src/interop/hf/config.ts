@@ -43,7 +43,8 @@ const NONE = 1e-20;
 export function huggingFaceConfig(model: ModelConfig): Record<string, unknown> {
   const { attention: latent, connection } = model;
   if (isMixed(connection)) throw notExpressible("its sublayers have different connections");
-  if (model.valueResidual) throw notExpressible("it has valueResidual, which neither llama nor deepseek_v3 has");
+  for (const field of ["valueResidual", "headMixing", "keyValues"] as const)
+    if (model[field]) throw notExpressible(`it has ${field}, which neither llama nor deepseek_v3 has`);
   if (model.feedForward && !latent) {
     throw notExpressible(
       "it has plain attention and a mixture of experts: llama has no experts, deepseek_v3 has latent attention",

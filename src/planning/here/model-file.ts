@@ -17,7 +17,7 @@ import { readText } from "../../files/read.ts";
 import { type ModelConfig, modelSchema } from "../../model/config.ts";
 import { isMixed, sublayerConnections } from "../../model/overrides.ts";
 import { problems } from "../../model/problems.ts";
-import { parseTrainingConfig, withOlderMeanings } from "../../training/config.ts";
+import { parseTrainingConfig, type TrainingConfig, withOlderMeanings } from "../../training/config.ts";
 import type { AdamwRule } from "../../training/optimizers/adamw.ts";
 import type { ConnectionShape, PlannedModel } from "../architecture.ts";
 import { expectPlannedModel } from "../check-model.ts";
@@ -53,6 +53,20 @@ export function readPlannedModel(place: string): ReadModel {
   if (value["known"] !== undefined) return ofPlanner({ name, ...value }, file);
   const { model = value, data } = value;
   return model !== value && data !== undefined ? ofRun(value, file) : ofModel(model, name, file);
+}
+
+/**
+ * The configuration of a run, where a folder or file is one's; undefined for a file that has a model alone.
+ *
+ * @throws Error that names the file, each wrong field, what it is and what is allowed
+ */
+export function readRunConfig(place: string): TrainingConfig | undefined {
+  const file = isFolder(place) ? path.join(place, "config.json") : place;
+  const value = readObject(file);
+  if (value["model_type"] !== undefined) return undefined;
+  const { config = value } = value;
+  const isRun = isObject(config) && config["model"] !== undefined && config["data"] !== undefined;
+  return isRun ? parseTrainingConfig(withOlderMeanings(config), file) : undefined;
 }
 
 function ofPlanner(value: Readonly<Record<string, unknown>>, file: string): ReadModel {

@@ -55,6 +55,9 @@ const MOST_GROUPS = 16;
 /** Sums of so many values or fewer are added by every rank for itself: one round of messages instead of two. */
 const FEW = 1024;
 
+/** Whoever computes may ask for progress as often as it likes; messages are looked after so many milliseconds apart. */
+const BETWEEN_MS = 0.25;
+
 /** What the groups of one job have in common. */
 interface Job {
   readonly begun: Set<Pending>;
@@ -62,13 +65,25 @@ interface Job {
   readonly pool: Pool;
   readonly deadline: number;
   groups: number;
+  /** When messages were last moved on between computations. */
+  progressed: number;
+  looks: number;
   closed: boolean;
 }
 
 /** A collective over messages. */
 export function overMessages(messenger: Messenger, { deadline = DEADLINE }: CollectiveOptions = {}): Collective {
   const traffic = { sentBytes: 0, waited: 0 };
-  const job: Job = { begun: new Set(), traffic, pool: createPool(), deadline, groups: 0, closed: false };
+  const job: Job = {
+    begun: new Set(),
+    traffic,
+    pool: createPool(),
+    deadline,
+    groups: 0,
+    progressed: 0,
+    looks: 0,
+    closed: false,
+  };
   return groupOf(messenger, job);
 }
 
@@ -102,7 +117,8 @@ function groupOf(messenger: Messenger, job: Job): Collective {
     const pending: Pending = {
       test() {
         for (;;) {
-          open = open.filter((message) => !message.test());
+          // One look moves all messages on, and what cannot be done before the next is.
+          while (open.length > 0 && open[0]!.test()) open.shift();
           if (open.length > 0) return false;
           const next = rounds[round++];
           if (!next) break;
@@ -114,7 +130,12 @@ function groupOf(messenger: Messenger, job: Job): Collective {
       async done(within = deadline) {
         const started = performance.now();
         for (let waited = 0; !pending.test(); waited = (performance.now() - started) / 1000) {
-          if (waited > within) throw late(operation, open, within);
+          if (waited > within)
+            throw late(
+              operation,
+              open.filter((message) => !message.test()),
+              within,
+            );
           for (const each of begun) if (each !== pending) each.test();
           await messenger.pause(waited);
         }
@@ -230,18 +251,26 @@ function groupOf(messenger: Messenger, job: Job): Collective {
     reduceScatter(values, into) {
       expectLength("reduceScatter", values, into);
       const tag = nextTag();
-      const parts = pool.take(values.length);
+      const parts = Array.from({ length: size }, (_, from) =>
+        from === rank ? part(values, rank) : pool.take(into.length),
+      );
       const add = (): void => {
         addParts(parts, into);
-        pool.give(parts);
+        for (const from of others) pool.give(parts[from]!);
       };
-      return begin("reduceScatter", [() => exchange(values, parts, tag), add]);
+      return begin("reduceScatter", [
+        () => [
+          ...others.map((from) => messenger.receive(parts[from]!, from, tag)),
+          ...others.map((to) => send(part(values, to), to, tag)),
+        ],
+        add,
+      ]);
     },
     allReduce(values) {
       const tag = nextTag();
       if (values.length <= FEW) {
         const parts = new Float32Array(size * values.length);
-        return begin("allReduce", [() => gather(values, parts, tag), () => addParts(parts, values)]);
+        return begin("allReduce", [() => gather(values, parts, tag), () => addParts(inParts(parts, size), values)]);
       }
       const second = nextTag();
       const length = Math.ceil(values.length / size);
@@ -250,7 +279,7 @@ function groupOf(messenger: Messenger, job: Job): Collective {
       const [parts, own] = [new Float32Array(padded.length), new Float32Array(length)];
       return begin("allReduce", [
         () => exchange(padded, parts, tag),
-        () => addParts(parts, own),
+        () => addParts(inParts(parts, size), own),
         () => gather(own, padded, second),
         () => values.set(padded.subarray(0, values.length)),
       ]);
@@ -272,7 +301,13 @@ function groupOf(messenger: Messenger, job: Job): Collective {
       return groupOf(membersOf(messenger, ranks), job);
     },
     progress() {
-      for (const each of begun) each.test();
+      const now = performance.now();
+      if (now - job.progressed < BETWEEN_MS) return;
+      job.progressed = now;
+      // The oldest, and one of the others in turn: each look costs a call of the system.
+      const [oldest, ...others] = begun;
+      oldest?.test();
+      others[job.looks++ % others.length]?.test();
     },
     stepping: () => undefined,
     traffic,
@@ -287,12 +322,17 @@ function groupOf(messenger: Messenger, job: Job): Collective {
   return collective;
 }
 
-/** The sum of equal parts, in their order. */
-export function addParts(parts: Float32Array, into: Float32Array): void {
+/** The sum of parts as long as the result, in their order. */
+function addParts([first, second, ...others]: readonly Float32Array[], into: Float32Array): void {
   const { length } = into;
-  into.set(parts.subarray(0, length));
-  for (let start = length; start < parts.length; start += length)
-    for (let i = 0; i < length; i++) into[i] = into[i]! + parts[start + i]!;
+  if (second) for (let i = 0; i < length; i++) into[i] = first![i]! + second[i]!;
+  else into.set(first!);
+  for (const each of others) for (let i = 0; i < length; i++) into[i] = into[i]! + each[i]!;
+}
+
+function inParts(values: Float32Array, many: number): Float32Array[] {
+  const length = values.length / many;
+  return Array.from({ length: many }, (_, index) => values.subarray(index * length, (index + 1) * length));
 }
 
 function late(operation: string, open: readonly Message[], deadline: number): CollectiveError {

@@ -157,8 +157,11 @@ function compileCut<O extends Outputs>(
     if (!own) return [{ run: () => run(), updated, passing: [] }];
     const wanted = new Set(updated);
     return own.map((piece) => ({
-      run() {
-        const ended = piece.run();
+      run(meanwhile) {
+        const ended = piece.run(() => {
+          moveOn();
+          meanwhile?.();
+        });
         moveOn();
         return ended;
       },

@@ -39,8 +39,12 @@ export interface Engine {
   expectSound(): void;
   /** Do work of the threads, and throw what went wrong in one of them; the calls give it names. */
   over: Watch["over"];
-  /** Replay the program at an address on all threads. */
-  run(base: number): void;
+  /**
+   * Replay the program at an address on all threads.
+   *
+   * @param meanwhile called after each task of the calling thread, where the program is an interrupted one; it runs none
+   */
+  run(base: number, meanwhile?: () => void): void;
   /** One call on one task, on this thread alone. */
   runTask(task: { readonly record: number; readonly begin: number; readonly end: number }): void;
   /** End all threads. */
@@ -76,7 +80,8 @@ export async function startEngine(host: WasmHost, options: EngineOptions): Promi
     const ended = others?.askEnded();
     if (ended !== undefined) recordTrap(memory, control, 0, new Error(ended));
   };
-  const { exports, names } = instantiate(module, memory, look);
+  const turns = createTurns();
+  const { exports, names } = instantiate(module, memory, look, turns.take);
   const panelWidth = build === "simd" ? 8 : probePanelWidth(exports, memory, probe).panelWidth;
   exports.setPanelWidth(panelWidth);
   const [own = 0, ...otherScratch] = scratch;
@@ -95,7 +100,7 @@ export async function startEngine(host: WasmHost, options: EngineOptions): Promi
     reach: grow,
     expectSound: () => watch.expectSound(others.ended()),
     over: watch.over,
-    run: (base) => exports.startProgram(control, base, threads, own),
+    run: (base, meanwhile) => turns.over(meanwhile, () => exports.startProgram(control, base, threads, own)),
     runTask: ({ record, begin, end }) => exports.runOne(control, record, begin, end, own),
     stop() {
       if (threads > 1) {
@@ -105,6 +110,34 @@ export async function startEngine(host: WasmHost, options: EngineOptions): Promi
         Atomics.notify(words, CONTROL_EPOCH / 4);
       }
       others.stop();
+    },
+  };
+}
+
+/** The host's turns within a program. What one throws waits for the end: the other threads must come to their barriers. */
+function createTurns(): { take(): void; over(meanwhile: (() => void) | undefined, work: () => void): void } {
+  let current: (() => void) | undefined;
+  let failure: { readonly error: unknown } | undefined;
+  return {
+    take() {
+      if (!current || failure) return;
+      try {
+        current();
+      } catch (error) {
+        failure = { error };
+      }
+    },
+    over(meanwhile, work) {
+      current = meanwhile;
+      failure = undefined;
+      try {
+        work();
+      } finally {
+        current = undefined;
+      }
+      // A function's assignment is not seen by the compiler's analysis.
+      const failed = failure as { readonly error: unknown } | undefined;
+      if (failed) throw failed.error;
     },
   };
 }

@@ -31,7 +31,7 @@ export function wasmMachine(choices: CpuChoices): Machine {
           let list: number | undefined;
           return {
             plan,
-            placeParts: () => void (list ??= heap.allocate(4 * partWords(cutPlan(plan, spec)))),
+            placeParts: () => void (list ??= heap.allocate(4 * partWords(cutPlan(plan, spec, device.threads)))),
             release() {
               release();
               if (list !== undefined) heap.release(list);

@@ -90,19 +90,21 @@ export interface Kernels {
  * The kernels over a memory.
  *
  * @param look called by a thread that has waited long for the others
+ * @param turn called after each task of an interrupted program
  * @throws Error when the kernels were built from other sources than the ones that call them
  */
 export function instantiate(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
   look: () => void = () => undefined,
+  turn: () => void = () => undefined,
 ): Kernels {
   const names = WebAssembly.Module.exports(module)
     .filter(({ kind }) => kind === "function")
     .map(({ name }) => name)
     .sort();
   const table = new WebAssembly.Table({ element: "anyfunc", initial: names.length + 1 });
-  const { exports } = new WebAssembly.Instance(module, { env: { memory, table, look } });
+  const { exports } = new WebAssembly.Instance(module, { env: { memory, table, look, turn } });
   expectVersion(exports.version);
   const kernels = exports as unknown as KernelExports;
   for (const [index, name] of names.entries()) table.set(index + 1, kernels[name]);

@@ -1,60 +1,93 @@
 // Question: where may a program be cut, and what is done at each cut?
 //
-// At barriers between phases: the groups of a part are a program of their own, a header that points to the same groups.
-// A state is done when the last phase that writes to it is, and so is a value that is to be looked at.
+// Between groups: those of a part are a program of their own, a header that points to the same groups. A part never
+// reaches over a barrier. Within a phase groups are independent, so those that make what is looked at come first, in the
+// order of the program's lists, and a cut follows when enough of it is there: it can be sent while the others compute. A
+// state is done when the last group that writes to it is, and so is a value that is to be looked at.
 
 import { stateOf } from "../../graph/state.ts";
-import type { Tensor } from "../../graph/tensor.ts";
+import { byteSize, type Tensor } from "../../graph/tensor.ts";
 import { type Buffer, type CompiledPlan, writes } from "../plan/calls.ts";
 import type { ProgramSpec } from "../program.ts";
 import { HEADER_WORDS } from "./encode.ts";
 
-/** A row of phases. */
+/** Some groups of one phase. */
 export interface Cut {
-  /** The first group, and the one after the last, counted through all phases. */
-  readonly groups: readonly [first: number, end: number];
+  /** Their places in the plan, counted through all phases. */
+  readonly groups: readonly number[];
   readonly updated: readonly Tensor[];
   /** Indices of the passing values that it makes. */
   readonly passing: readonly number[];
 }
 
-/** So many phases at most are one part: messages want to be looked after about every millisecond. */
-const MOST_PHASES = 4;
+/** So many bytes that are made are worth a cut within a phase. */
+const WORTH_BYTES = 2 ** 18;
+/** The threads meet at a cut: each must have had so many tasks before one within a phase. */
+const TASKS_EACH = 4;
 
-/** The parts of a plan: each ends where a state is done, or after a few phases. */
+/** What a group makes that is looked at. */
+interface Made {
+  readonly updated: Tensor[];
+  readonly passing: number[];
+  bytes: number;
+  /** The first place of any of it in the program's lists. */
+  place: number;
+}
+
+/** The parts of a plan, for so many threads. */
 export function cutPlan(
   { phases, arena, bufferOf }: CompiledPlan,
   { updates = [], passing = [] }: Pick<ProgramSpec, "updates" | "passing">,
+  threads: number,
 ): Cut[] {
-  const lastWritten = new Map<Buffer, number>();
-  phases.forEach((groups, phase) => {
-    for (const { calls } of groups)
-      for (const call of calls)
-        for (const { buffer } of writes(call)) lastWritten.set(arena.sharing.get(buffer) ?? buffer, phase);
-  });
-  const endOf = (tensor: Tensor): number => {
+  const lastWriter = new Map<Buffer, number>();
+  for (const [index, { calls }] of phases.flat().entries())
+    for (const call of calls)
+      for (const { buffer } of writes(call)) lastWriter.set(arena.sharing.get(buffer) ?? buffer, index);
+  const made = phases.flat().map((): Made => ({ updated: [], passing: [], bytes: 0, place: Infinity }));
+  const madeWith = (tensor: Tensor, place: number): Made | undefined => {
     const buffer = bufferOf(tensor);
-    return lastWritten.get(arena.sharing.get(buffer) ?? buffer) ?? 0;
+    const by = made[lastWriter.get(arena.sharing.get(buffer) ?? buffer) ?? 0];
+    if (!by) return undefined;
+    by.bytes += byteSize(tensor);
+    by.place = Math.min(by.place, place);
+    return by;
   };
-  const ends = updates.map(([state]) => (stateOf(state) ? endOf(state) : 0));
-  const passed = passing.map(endOf);
-  const cuts: Cut[] = [];
-  let [first, end, since] = [0, 0, 0];
-  phases.forEach((groups, phase) => {
-    end += groups.length;
-    since++;
-    const updated = updates.flatMap(([state], index) => (ends[index] === phase ? [state] : []));
-    const made = passed.flatMap((end, index) => (end === phase ? [index] : []));
-    if (updated.length + made.length === 0 && since < MOST_PHASES && phase < phases.length - 1) return;
-    cuts.push({ groups: [first, end], updated, passing: made });
-    [first, since] = [end, 0];
+  for (const [place, [state]] of updates.entries())
+    (stateOf(state) ? madeWith(state, place) : made[0])?.updated.push(state);
+  for (const [place, tensor] of passing.entries()) madeWith(tensor, place)?.passing.push(place);
+
+  let next = 0;
+  return phases.flatMap((groups) => {
+    const ordered = groups
+      .map((group) => ({ group, index: next++ }))
+      .sort((a, b) => compare(made[a.index]!.place, made[b.index]!.place) || a.index - b.index);
+    const cuts: number[][] = [];
+    let [now, bytes, tasks]: [number[], number, number] = [[], 0, 0];
+    for (const [place, { group, index }] of ordered.entries()) {
+      const { domain, grain } = group;
+      now.push(index);
+      bytes += made[index]!.bytes;
+      tasks += Math.ceil(domain / grain);
+      const worthIt = bytes >= WORTH_BYTES && (threads === 1 || tasks >= TASKS_EACH * threads);
+      if (!worthIt && place < ordered.length - 1) continue;
+      cuts.push(now);
+      [now, bytes, tasks] = [[], 0, 0];
+    }
+    return cuts.map((own) => ({
+      groups: own,
+      updated: own.flatMap((index) => made[index]!.updated),
+      passing: own.flatMap((index) => made[index]!.passing),
+    }));
   });
-  return cuts;
 }
+
+/** Also of infinities. */
+const compare = (a: number, b: number): number => (a === b ? 0 : a - b);
 
 /** Words of the headers of all parts. */
 export const partWords = (cuts: readonly Cut[]): number =>
-  cuts.reduce((sum, { groups: [first, end] }) => sum + HEADER_WORDS + end - first, 0);
+  cuts.reduce((sum, { groups }) => sum + HEADER_WORDS + groups.length, 0);
 
 /**
  * Write a header for each part.
@@ -65,11 +98,11 @@ export const partWords = (cuts: readonly Cut[]): number =>
  */
 export function writeParts(cuts: readonly Cut[], program: Int32Array, into: Int32Array): number[] {
   let next = 0;
-  return cuts.map(({ groups: [first, end] }) => {
+  return cuts.map(({ groups }) => {
     const at = next;
-    into[at] = end - first;
-    into.set(program.subarray(HEADER_WORDS + first, HEADER_WORDS + end), at + HEADER_WORDS);
-    next += HEADER_WORDS + end - first;
+    // The host has a turn after each task (kernels/interpreter.ts).
+    into.set([groups.length, 1, 0, 0, ...groups.map((index) => program[HEADER_WORDS + index]!)], at);
+    next += HEADER_WORDS + groups.length;
     return at;
   });
 }

@@ -208,8 +208,8 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
         return 64 * lines;
       },
       parts: () =>
-        (parts ??= placeParts(cutPlan(plan, spec))).map(({ address, updated, passing }) => ({
-          run: () => execute("run", () => engine.run(address)),
+        (parts ??= placeParts(cutPlan(plan, spec, threads))).map(({ address, updated, passing }) => ({
+          run: (meanwhile) => execute("run", () => engine.run(address, meanwhile)),
           updated,
           passing: passing.map((index) => ({ index, view: () => passingAt(spec.passing![index]!) })),
         })),

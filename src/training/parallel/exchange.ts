@@ -250,8 +250,8 @@ export function createExchange(
       const parts = runtime.view || runtime.readNow || micro.waits ? micro.parts?.() : undefined;
       if (!parts) micro.run();
       for (const part of parts ?? []) {
-        await part.run();
-        for (const { index, view } of part.passing) sender.send(index, view());
+        await part.run(() => rows.progress());
+        for (const { index, view } of part.passing) sender.send(layout.sent[index]!, view());
         for (const state of part.updated) {
           const index = indexOf.get(state);
           if (index !== undefined) sender.send(index, await viewOf(state));

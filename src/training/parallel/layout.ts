@@ -1,6 +1,6 @@
 // Question: which numbers travel together, and which rank keeps which optimizer states?
 //
-// All gradients in one row, those of the last parameter first, for the backward pass makes them first. The row is cut into
+// All gradients in one row, in the order in which they are sent (step.ts). The row is cut into
 // buckets of some 1 MB, and each bucket into N equal parts, part r for rank r: it adds up the gradients of its parts and
 // has the moments of these alone (Rajbhandari et al. 2020, ZeRO stage 1, arXiv 1910.02054).
 //
@@ -64,7 +64,7 @@ export interface Sized {
 }
 
 /**
- * @param parameters in their order; the layout turns it round
+ * @param parameters in the order in which they are sent
  * @param groups how many groups there are
  */
 export function createLayout(
@@ -72,8 +72,8 @@ export function createLayout(
   { ranks, groups, bucketBytes }: { readonly ranks: number; readonly groups: number; readonly bucketBytes: number },
 ): Layout {
   let total = 0;
-  const turned = parameters.map((each, parameter) => ({ ...each, parameter })).reverse();
-  const placed = turned
+  const indexed = parameters.map((each, parameter) => ({ ...each, parameter }));
+  const placed = indexed
     .filter(({ whole }) => !whole)
     .map((each) => ({ ...each, start: (total += each.size) - each.size }));
   /** What lies between two places of the row. */
@@ -99,7 +99,7 @@ export function createLayout(
     start = end;
   }
   const wholes = together(
-    turned.filter(({ whole }) => whole),
+    indexed.filter(({ whole }) => whole),
     { least: Math.floor(bucketBytes / 4), many: PER_RANK * ranks },
   );
   buckets.push(...wholes.map((inside) => bucketOfWholes(inside, lengths)));

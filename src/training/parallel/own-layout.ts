@@ -2,7 +2,7 @@
 //
 // Parameters that every rank has travel among all of them. A part of the experts is only on the ranks that have the same
 // part: its gradients are summed, and its moments divided, among those. So there are buckets of two kinds (layout.ts), in
-// the order in which the backward pass makes them; the rank's pieces of both lie in the same tensors.
+// the order in which they are sent; the rank's pieces of both lie in the same tensors.
 
 import type { Place } from "./share.ts";
 import { type Bucket, createLayout, type Piece, type Sized } from "./layout.ts";
@@ -16,6 +16,8 @@ export interface OwnBucket extends Pick<Bucket, "part" | "stretches"> {
 }
 
 export interface OwnLayout {
+  /** Indices of the parameters in the order in which their gradients are sent. */
+  readonly sent: readonly number[];
   readonly buckets: readonly OwnBucket[];
   /** The lengths of this rank's tensors, by group. */
   readonly groups: readonly number[];
@@ -26,11 +28,18 @@ export interface MaybeShared extends Sized {
   readonly shared: boolean;
 }
 
-/** @param parameters in their order, with the sizes that this rank has */
+/**
+ * @param parameters in their order, with the sizes that this rank has
+ * @param sent their indices in the order in which they are sent
+ */
 export function ownLayout(
   parameters: readonly MaybeShared[],
   { rank, size, experts = 1 }: Place,
-  { groups, bucketBytes }: { readonly groups: number; readonly bucketBytes: number },
+  {
+    groups,
+    bucketBytes,
+    sent,
+  }: { readonly groups: number; readonly bucketBytes: number; readonly sent: readonly number[] },
 ): OwnLayout {
   const lengths = Array.from({ length: groups }, () => 0);
   const kinds = [
@@ -38,7 +47,7 @@ export function ownLayout(
     { among: "data", shared: true, ranks: size / experts, own: Math.floor(rank / experts) },
   ] as const;
   const buckets = kinds.flatMap(({ among, shared, ranks, own }): OwnBucket[] => {
-    const indices = parameters.flatMap((each, index) => (each.shared === shared ? [index] : []));
+    const indices = sent.filter((index) => parameters[index]!.shared === shared);
     if (indices.length === 0) return [];
     const layout = createLayout(
       indices.map((index) => parameters[index]!),
@@ -57,6 +66,8 @@ export function ownLayout(
       pieces: pieces[own]!.map((piece) => ({ ...named(piece), place: before[piece.group]! + piece.place })),
     }));
   });
-  const firstOf = ({ stretches }: OwnBucket): number => Math.min(...stretches.map(({ parameter }) => parameter));
-  return { buckets: buckets.sort((a, b) => firstOf(b) - firstOf(a)), groups: lengths };
+  const turnOf = new Map(sent.map((index, turn) => [index, turn]));
+  const lastOf = ({ stretches }: OwnBucket): number =>
+    Math.max(...stretches.map(({ parameter }) => turnOf.get(parameter)!));
+  return { buckets: buckets.sort((a, b) => lastOf(a) - lastOf(b)), groups: lengths, sent };
 }

@@ -67,6 +67,7 @@ export function createSharedSteps(
   const tell = createTelling(collective, {
     total: share.total,
     tokens: share.batch * batches.contextLength * share.accumulate,
+    runtime,
   });
   let ready = false;
 

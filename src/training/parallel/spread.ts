@@ -9,6 +9,7 @@ import type { Machine } from "../../runtime/plan/machine.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { TrainingConfig } from "../config.ts";
 import { resolveRecompute } from "../recomputation.ts";
+import type { StepConfig } from "../step.ts";
 import { createTrainer, type Trainer } from "../trainer.ts";
 import { createMesh, fitMesh, type MeshSize } from "./mesh.ts";
 import { mostPieces } from "./pipeline/cuts.ts";
@@ -29,7 +30,7 @@ export interface MeshWishes {
  * @throws RangeError when the mesh does not fit the ranks, the model or the batch, with the nearest that does
  */
 export function planSpread(
-  config: TrainingConfig,
+  config: Pick<TrainingConfig, "batch" | "accumulate" | "model" | "recompute"> & StepConfig,
   machine: Machine | undefined,
   ranks: number,
   { mesh, schedule, chunks }: MeshWishes,

@@ -77,21 +77,39 @@ export function buildSharedStep(
   const { trained, loss, schedule } = head;
   const sendsEach = share.accumulate === 1 || sharded === "gradients";
   const passes = sendsEach && runsInParts;
+  const sent = sendingOrder(trained);
   const sums = passes ? [] : trained.map(({ tensor, name }) => persistent(`${name}.gradient`, tensor.shape));
   const micro = programInPrecision<MicroOutputs>(
     {
       outputs: { loss, loads: head.loads },
-      updates: sums.map((sum, index) => {
-        const gradient = head.gradients[index]!;
-        return [sum, sendsEach ? gradient : add(sum, gradient)];
-      }),
-      passing: passes ? head.gradients : [],
+      updates: passes
+        ? []
+        : sent.map((index) => {
+            const [sum, gradient] = [sums[index]!, head.gradients[index]!];
+            return [sum, sendsEach ? gradient : add(sum, gradient)];
+          }),
+      passing: passes ? sent.map((index) => head.gradients[index]!) : [],
     },
     precision,
   );
   const added = sendsEach ? [] : sums;
   const { update, ...own } = buildShareUpdate({ ...head, sums: added }, { optimizer, precision }, share, place);
   return { ...head.inputs, schedule, programs: { micro, update }, trained, sendsEach, sums, ...own };
+}
+
+/**
+ * The order in which the gradients of parameters are sent: that in which the backward pass makes them, the last parameter's
+ * first. At its end come the embedding's and those of the first sublayer at once; its own takes little work, and travels
+ * while the others are computed.
+ */
+export function sendingOrder(trained: readonly Pick<Parameter, "name">[]): readonly number[] {
+  const first = trained.findIndex(({ name }) => name.startsWith("layers."));
+  const scope = `${trained[first]?.name.split(".").slice(0, 3).join(".")}.`;
+  const rank = (index: number): number => {
+    if (index < first) return 1;
+    return trained[index]!.name.startsWith(scope) ? 0 : 2;
+  };
+  return [...trained.keys()].sort((a, b) => rank(b) - rank(a) || b - a);
 }
 
 /** The update of a rank's share of some parameters, from the sums of their gradients. */
@@ -118,7 +136,7 @@ export function buildShareUpdate(
       shared: share !== undefined,
     })),
     place,
-    { groups: groups.length, bucketBytes: place.bucketBytes ?? BUCKET_BYTES },
+    { groups: groups.length, bucketBytes: place.bucketBytes ?? BUCKET_BYTES, sent: sendingOrder(trained) },
   );
   const given = input("clip", [2]);
   const { clip, states: replicated, updates: ofClip } = withAdaptive(given, optimizer.clip);

@@ -5,6 +5,7 @@
 
 import type { Collective } from "../../runtime/collective/collective.ts";
 import type { TensorValues } from "../../runtime/program.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
 
 /** What one rank did since the step before. */
 export interface RankWork {
@@ -13,6 +14,8 @@ export interface RankWork {
   /** Seconds in which it waited for others. */
   readonly waited: number;
   readonly sentBytes: number;
+  /** What the memory of its runtime has grown to; absent where the runtime cannot say. */
+  readonly memoryBytes?: number;
 }
 
 /** What all ranks told of a step. */
@@ -26,17 +29,27 @@ export interface Told {
 /**
  * @param total microbatches of all ranks in a step
  * @param tokens of this rank's rows in a step
+ * @param runtime of this rank
  * @returns called by all ranks at once, with as many losses and with loads of the same sizes; what a rank does not have
  *   is 0
  */
 export function createTelling(
   collective: Collective,
-  { total, tokens }: { readonly total: number; readonly tokens: number },
+  {
+    total,
+    tokens,
+    runtime,
+  }: { readonly total: number; readonly tokens: number; readonly runtime: Pick<Runtime, "memoryBytes"> },
 ): (losses: readonly number[], loads: readonly TensorValues[]) => Promise<Told> {
   const { size } = collective;
   const clock = createClock(collective, tokens);
   return async (losses, ownLoads) => {
-    const own = Float64Array.from([...losses, ...ownLoads.flatMap((load) => [...load]), ...clock.lap()]);
+    const own = Float64Array.from([
+      ...losses,
+      ...ownLoads.flatMap((load) => [...load]),
+      ...clock.lap(),
+      runtime.memoryBytes?.() ?? 0,
+    ]);
     const all = new Float64Array(size * own.length);
     await collective.allGather(new Uint8Array(own.buffer), new Uint8Array(all.buffer)).done();
     const byRank = Array.from({ length: size }, (_, rank) => [
@@ -52,8 +65,8 @@ export function createTelling(
       return sum;
     });
     const ranks = byRank.map((each): RankWork => {
-      const [tokensPerSecond = 0, waited = 0, sentBytes = 0] = each.slice(at);
-      return { tokensPerSecond, waited, sentBytes };
+      const [tokensPerSecond = 0, waited = 0, sentBytes = 0, memoryBytes = 0] = each.slice(at);
+      return { tokensPerSecond, waited, sentBytes, ...(memoryBytes > 0 ? { memoryBytes } : {}) };
     });
     return { loss, loads, ranks };
   };

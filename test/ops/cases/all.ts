@@ -44,6 +44,7 @@ import { streamWriteCases } from "./stream-write.ts";
 import { sumSquaresCases } from "./sum-squares.ts";
 import { swigluCases } from "./swiglu.ts";
 import { toFloatsCases } from "./to-floats.ts";
+import { transportPlanCases } from "./transport-plan.ts";
 import { weightedSumCases } from "./weighted-sum.ts";
 
 export const cases: readonly OperationCase[] = [
@@ -90,5 +91,6 @@ export const cases: readonly OperationCase[] = [
   ...sumSquaresCases,
   ...swigluCases,
   ...toFloatsCases,
+  ...transportPlanCases,
   ...weightedSumCases,
 ];

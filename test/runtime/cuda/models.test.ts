@@ -28,6 +28,12 @@ const models: Readonly<Record<string, ModelConfig>> = {
     iterations: 20,
     residualMap: "birkhoff-newton",
   }),
+  "heads that mix, keys and values that pass on": tinyConfig("residual", {
+    heads: 4,
+    kvHeads: 2,
+    headMixing: { of: "both", dynamic: true },
+    keyValues: { of: "both", connection: { kind: "mhc", streams: 2, iterations: 20 } },
+  }),
   "mhc in bfloat16": tinyConfig({ kind: "mhc", streams: 3, iterations: 20, streamPrecision: "bfloat16" }),
 };
 

@@ -102,6 +102,45 @@ describe("a program in parts", () => {
     );
     expect(shown).toBeGreaterThan(100);
   });
+  test("gives the caller turns within a part; what one throws comes after the part, on all threads", async () => {
+    const x = input("x", [960, 32]);
+    const y = tanh(matmul(x, input("w", [32, 32])));
+    for (const on of open) {
+      const program = on.compile({ outputs: { y }, passing: [y] });
+      on.write(x, new Float32Array(960 * 32).fill(0.5));
+      let turns = 0;
+      for (const part of program.parts()) await part.run(() => void turns++);
+      program.run();
+      const whole = turns;
+      const wrong = new Error("no turn");
+      const failing = async (): Promise<void> => {
+        for (const part of program.parts())
+          await part.run(() => {
+            throw wrong;
+          });
+      };
+      const [told] = await Promise.allSettled([failing()]);
+      // Of several threads the caller's may come too late for any task.
+      if (on === open[0]) {
+        expect(whole).toBeGreaterThan(3);
+        expect(told).toEqual({ status: "rejected", reason: wrong });
+      }
+      program.run();
+      expect(turns).toBe(whole);
+      program.release();
+    }
+  });
+  test("what is listed first is made first where nothing asks otherwise, in a part of its own when it is large", () => {
+    const x = input("x", [256, 300]);
+    const y = tanh(x);
+    const values = [x, y].map((each) => matmul(each, y, { transposeA: true }));
+    for (const passing of [values, values.toReversed()]) {
+      const program = open[0]!.compile({ outputs: {}, passing });
+      const made = program.parts().map((part) => part.passing.map(({ index }) => index));
+      expect(made.filter(({ length }) => length > 0)).toEqual([[0], [1]]);
+      program.release();
+    }
+  });
   test("keeps passing values no longer than their part", () => {
     const x = input("x", [64, 64]);
     const layers = [x];

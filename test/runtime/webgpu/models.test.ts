@@ -32,6 +32,12 @@ const models: Readonly<Record<string, ModelConfig>> = {
     attention: { kind: "mla", rank: 6, queryRank: 5, rotarySize: 2, contentSize: 3, valueSize: 5 },
     feedForward: { kind: "moe", experts: 4, active: 2, shared: 1, hidden: 8, denseLayers: 1, balanceRate: 0.01 },
   }),
+  "heads that mix, keys and values that pass on": tinyConfig("residual", {
+    heads: 4,
+    kvHeads: 2,
+    headMixing: { of: "both", dynamic: true },
+    keyValues: { of: "both", connection: { kind: "mhc", streams: 2, iterations: 20 } },
+  }),
   "mhc in bfloat16": tinyConfig({ kind: "mhc", streams: 3, iterations: 20, streamPrecision: "bfloat16" }),
 };
 

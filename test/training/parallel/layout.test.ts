@@ -16,7 +16,7 @@ test.each([
   const layout = createLayout(parameters, { ranks, groups: 2, bucketBytes });
   const seen = parameters.map(({ size }) => new Uint8Array(size));
   const places = layout.groups.map((groups) => groups.map((length) => new Uint8Array(length)));
-  expect(layout.buckets[0]!.stretches[0]).toMatchObject({ parameter: sizes.length - 1, from: 0, at: 0 });
+  expect(layout.buckets[0]!.stretches[0]).toMatchObject({ parameter: 0, from: 0, at: 0 });
   for (const { part, pieces, stretches } of layout.buckets) {
     expect(part % 16).toBe(0);
     for (const [rank, own] of pieces.entries())

@@ -102,6 +102,7 @@ describe.each([
   ["mhc", mixture, square, "gpipe", 1],
   ["mhc", { recompute: 1 }, square, "zb-h1", 1],
   ["mhc", { model: { valueResidual: true } }, two, "interleaved", 2],
+  ["mhc", { model: { keyValues: { of: "both", connection: { kind: "dense" } } } }, two, "interleaved", 2],
   ["mhc", { recompute: 2 }, two, "dualpipe", 1],
   ["mhc", slack, four, "1f1b", 1],
   ["dense", {}, two, "1f1b", 1],
@@ -122,6 +123,28 @@ describe.each([
     for (const each of again) expect(losses(each)).toEqual(losses(ranks[0]!).slice(0, 4));
   });
 });
+
+test.each([
+  ["muon", { kind: "muon", matrices: ["weight", "connection"] }],
+  ["lion", { kind: "lion", learningRate: 1e-3 }],
+  ["sgd", { kind: "sgd", learningRate: 0.1 }],
+  ["adafactor", { kind: "adafactor", learningRate: 1e-2 }],
+  ["adaptive clipping", { clip: { kind: "adaptive", warmup: 2, threshold: 0.5, smoothing: 0.9 } }],
+] as const)(
+  "%s in a pipeline whose stages share experts is as in one process, and goes on alone",
+  async (_, optimizer) => {
+    const config = { ...tinyTraining("mhc", { ...mixture, optimizer }), batch: 1, accumulate: 8 };
+    const one = await trainAlone(config, 6);
+    const ranks = await trainTogether(config, experts, planOf("1f1b"), 6);
+    expectClose(ranks, one);
+    const shapes = ({ state }: Trained): string[] =>
+      state.optimizer.map(({ name, shape, data }) => `${name} ${shape.join()} ${data.length}`).sort();
+    expect(shapes(ranks[0]!)).toEqual(shapes(one));
+    const alone = await goOn(createTrainer(runtimes[0]!, config, tinyBatches(config)), ranks[0]!.state, 2);
+    const same = await goOn(createTrainer(runtimes[0]!, config, tinyBatches(config)), one.state, 2);
+    for (const [index, loss] of alone.entries()) expect(Math.abs(loss - same[index]!)).toBeLessThan(1e-5);
+  },
+);
 
 test("a state goes on alone and as another mesh, and each rank's own parts are the whole", async () => {
   const config = { ...tinyTraining("mhc"), batch: 1, accumulate: 4 };

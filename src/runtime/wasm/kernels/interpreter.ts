@@ -1,12 +1,13 @@
 // Question: how do several threads replay one program without JavaScript?
 //
 // A program is a list of groups in shared memory (all words are 32 bits):
-//   program: [groupCount, reserved, reserved, reserved] then one pointer per group
+//   program: [groupCount, interrupted, reserved, reserved] then one pointer per group
 //   group:   [barrierBefore, nextTask (atomic), domain, grain, callCount] then callCount calls
 //   call:    [kernel, args, argWords, localCount] then localCount times [position in args, offset, rowBytes]
 // Every thread walks all groups. Within a group it claims tasks with an atomic counter and runs
 // each call of the group on the task's range; before a group marked barrierBefore it meets the others.
-// Tasks are fixed ranges, so who takes which changes no result.
+// Tasks are fixed ranges, so who takes which changes no result. In an interrupted program the host has a turn after
+// each task of the calling thread.
 //
 // A local buffer lives only within a chain. Each thread has room for the rows of one tile of it, so its
 // address depends on the thread and the task: the thread copies the call's arguments to its own memory
@@ -25,6 +26,10 @@ import { enterCall, setControl } from "./indices";
 /** The host looks whether a thread has ended, and if so sets the flag of a trap and opens the barrier. */
 @external("env", "look")
 declare function look(): void;
+
+/** The host's turn; nothing on the threads that the host did not call. */
+@external("env", "turn")
+declare function turn(): void;
 
 /** Nanoseconds of sleep at the barrier after which a thread lets the host look. */
 const PATIENCE: i64 = 200000000;
@@ -90,7 +95,7 @@ function barrier(control: usize, threads: i32): bool {
 }
 
 function runProgram(control: usize, program: usize, threads: i32, scratch: usize): void {
-  const groups = load<i32>(program);
+  const groups = load<i32>(program), interrupted = load<i32>(program, 4) != 0;
   const list = program + 16;
   for (let g = 0; g < groups; g++) {
     const group = <usize>load<i32>(list + (<usize>g << 2));
@@ -104,6 +109,7 @@ function runProgram(control: usize, program: usize, threads: i32, scratch: usize
       const end = min(begin + grain, domain);
       let call = group + 20;
       for (let c = 0; c < calls; c++) call = runCall(call, begin, end, scratch);
+      if (interrupted) turn();
     }
   }
   if (threads > 1) barrier(control, threads);

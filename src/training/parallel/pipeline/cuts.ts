@@ -4,6 +4,7 @@
 // it is the one whose dearest piece is cheapest, by what the graph's nodes compute and move. The output matrix belongs
 // to the last piece.
 
+import type { State } from "../../../connections/connection.ts";
 import { createParameters } from "../../../graph/parameters.ts";
 import { input } from "../../../graph/state.ts";
 import { ancestors, byteSize, flopsOf, type Tensor } from "../../../graph/tensor.ts";
@@ -84,16 +85,19 @@ function costOf(results: readonly Tensor[], boundary: readonly Tensor[]): number
 }
 
 /** The tensors that pass from one piece to the next, in order. */
-export function tensorsOf({ state, firstValues }: Passing): Tensor[] {
-  const states = "node" in state ? [state] : [...state];
-  return firstValues ? [...states, firstValues] : states;
+export function tensorsOf({ state, firstValues, keyValues }: Passing): Tensor[] {
+  return [state, firstValues ?? [], keyValues ?? []].flatMap(listOf);
 }
 
+const listOf = (state: State): readonly Tensor[] => ("node" in state ? [state] : state);
+
 /** The same passing with other tensors in place of its own. */
-export function passingOf({ state, firstValues }: Passing, tensors: readonly Tensor[]): Passing {
-  const states = firstValues ? tensors.slice(0, -1) : tensors;
+export function passingOf({ state, firstValues, keyValues }: Passing, tensors: readonly Tensor[]): Passing {
+  let at = 0;
+  const alike = (one: State): State => ("node" in one ? tensors[at++]! : tensors.slice(at, (at += one.length)));
   return {
-    state: "node" in state ? states[0]! : states,
-    ...(firstValues ? { firstValues: tensors.at(-1)! } : {}),
+    state: alike(state),
+    ...(firstValues ? { firstValues: tensors[at++]! } : {}),
+    ...(keyValues ? { keyValues: alike(keyValues) } : {}),
   };
 }

@@ -88,7 +88,11 @@ export function createPipelinedTrainer(
   };
   const exchange = createExchange(runtime, holders, shared, share.total, everySquare);
   const batchOf = ownBatches(batches, share);
-  const tell = createTelling(world, { total: share.total, tokens: share.batch * context * share.accumulate });
+  const tell = createTelling(world, {
+    total: share.total,
+    tokens: share.batch * context * share.accumulate,
+    runtime,
+  });
   const layers = Array.from({ length: config.model.layers }, (_, layer) => layer).filter((layer) =>
     mixtureOf(config.model, layer),
   );

@@ -1,0 +1,162 @@
+// Question: how does the training of a large model go on more and more GPUs, by simulation?
+//
+// For each number of GPUs and of stages the pipeline is simulated task by task with the times of the paper's layers
+// (paper-times.ts), and what copies tell each other after it is added as counted (communication.ts). Of the shapes and
+// schedules that fit the memory the fastest is taken. One batch is one batch: with more GPUs a copy has fewer micro-batches
+// of it, so that the stages idle longer. A long pipeline repeats itself: two shorter ones say what a micro-batch more takes.
+//
+//   step = makespan of the pipeline + gradients and weights among the copies
+//
+// The output matrix is as much work as some layers, which the stages share; the stage with most layers decides. Everything
+// rests on shares of data sheets' peaks that are assumed (paper-times.ts); nothing of it was measured on hardware.
+
+import { expectWhole } from "../../basics/ranges.ts";
+import { MOST_COUNT } from "../../basics/bounds.ts";
+import type { Hardware } from "../hardware.ts";
+import type { Layout } from "../layout.ts";
+import { planTraining } from "../plan.ts";
+import { trainedTokens } from "../presets.ts";
+import { type ScheduleName, schedules } from "../../training/parallel/schedules/table.ts";
+import type { PipelineCosts } from "../../training/parallel/schedules/task.ts";
+import { fullOverlap, layerCosts, noOverlap } from "./layer-costs.ts";
+import { type ConnectionCost, type LayerAssumptions, layerTimes } from "./paper-times.ts";
+import { simulateSchedule, type SimulatedSchedule } from "./schedules.ts";
+
+/** A simulated step. */
+export interface ScaledStep {
+  readonly seconds: number;
+  /** Of these, gradients and weights among the copies. */
+  readonly exchange: number;
+  /** Share of the pipeline's time in which a stage does not compute, waiting for messages included. */
+  readonly idle: number;
+}
+
+/** The best that was found for so many GPUs. */
+export interface ScaledTraining {
+  readonly layout: Layout & { readonly data: number };
+  readonly schedule: ScheduleName;
+  /** Of a step, on one copy of the model. */
+  readonly microBatches: number;
+  /** Bytes of the GPU that needs most, with a second copy of the weights where the schedule has one. */
+  readonly memoryBytes: number;
+  readonly residual: ScaledStep;
+  readonly mhc: ScaledStep;
+  readonly tokensPerSecond: number;
+  /** Tokens a second and GPU with mHC, over those of the first number of GPUs. */
+  readonly efficiency: number;
+  /** Of the whole training with mHC; undefined where its tokens are not known. */
+  readonly days: number | undefined;
+}
+
+export interface ScaleOptions {
+  readonly hardware: Hardware;
+  /** Sequences of a batch. */
+  readonly batch: number;
+}
+
+const stageCounts = [1, 2, 4, 8, 16] as const;
+const candidates = ["1f1b", "zb-h1", "dualpipe"] as const satisfies readonly ScheduleName[];
+
+/**
+ * @param gpus each number of GPUs
+ * @returns for each of them the fastest shape that fits; undefined where none does
+ * @throws RangeError when a number is not a whole number of at least 1
+ */
+export function planScale(
+  assumptions: LayerAssumptions,
+  gpus: readonly number[],
+  { hardware, batch }: ScaleOptions,
+): (ScaledTraining | undefined)[] {
+  for (const each of gpus) expectWhole("planScale", "gpus", each, 1, MOST_COUNT);
+  expectWhole("planScale", "batch", batch, 1, MOST_COUNT);
+  const { model } = assumptions;
+  const tokens = trainedTokens(model);
+  const found = gpus.map((many) =>
+    stageCounts
+      .flatMap((stages) => shapesOf(assumptions, { gpus: many, stages }, { hardware, batch }))
+      .reduce<Shape | undefined>((a, b) => (a && a.mhc.seconds <= b.mhc.seconds ? a : b), undefined),
+  );
+  const perStep = batch * model.context;
+  const speedOf = ({ mhc, layout }: Shape): number => perStep / mhc.seconds / layout.gpus;
+  const first = found.find((each) => each !== undefined);
+  return found.map(
+    (shape) =>
+      shape && {
+        ...shape,
+        tokensPerSecond: perStep / shape.mhc.seconds,
+        efficiency: speedOf(shape) / speedOf(first!),
+        days: tokens === undefined ? undefined : ((tokens / perStep) * shape.mhc.seconds) / 86_400,
+      },
+  );
+}
+
+type Shape = Omit<ScaledTraining, "tokensPerSecond" | "efficiency" | "days">;
+
+/** What so many GPUs can do in so many stages: each schedule that runs and fits. */
+function shapesOf(
+  assumptions: LayerAssumptions,
+  { gpus, stages }: { readonly gpus: number; readonly stages: number },
+  { hardware, batch }: ScaleOptions,
+): Shape[] {
+  const { model } = assumptions;
+  const microBatches = (batch * stages) / gpus;
+  if (gpus % stages > 0 || !Number.isInteger(microBatches)) return [];
+  const plan = planTraining(model, { hardware, gpus, pipeline: stages, batch });
+  const { recomputed } = plan.memory;
+  const exchangeOf = (which: "residual" | "mhc"): number =>
+    plan.step[which].communication
+      .filter(({ kind }) => kind === "gradients" || kind === "weights")
+      .reduce((sum, { seconds }) => sum + seconds, 0);
+  return candidates.flatMap((schedule): Shape[] => {
+    const shape = { stages, microBatches, chunks: 1 };
+    if (schedules[schedule].refuses(shape) !== undefined) return [];
+    const chunks = schedules[schedule].chunks(shape);
+    const twice = schedule === "dualpipe" ? recomputed.bytes.weights + recomputed.bytes.gradients : 0;
+    const memoryBytes = recomputed.total + twice;
+    if (memoryBytes > hardware.memoryBytes) return [];
+    const layers = Math.ceil((model.layers + headLayers(assumptions)) / stages / chunks);
+    const step = (connection: ConnectionCost): ScaledStep => {
+      const { times, unit } = layerTimes(assumptions, connection);
+      const overlap = connection === "mhc" ? fullOverlap : noOverlap;
+      const { makespan, busy } = longPipeline(microBatches, stages, (many) => {
+        const costs = (): PipelineCosts => layerCosts(times, layers, overlap);
+        return simulateSchedule(schedule, { ...shape, microBatches: many }, costs);
+      });
+      const exchange = exchangeOf(connection);
+      return { seconds: makespan * unit * model.context + exchange, exchange, idle: 1 - busy / makespan };
+    };
+    return [{ layout: plan.layout, schedule, microBatches, memoryBytes, residual: step("residual"), mhc: step("mhc") }];
+  });
+}
+
+/** What a pipeline takes, and how long a stage computes in it, as a mean. */
+interface Length {
+  readonly makespan: number;
+  readonly busy: number;
+}
+
+/**
+ * A pipeline of any number of micro-batches: one that is long repeats itself, so two shorter ones say what each further
+ * micro-batch takes.
+ */
+export function longPipeline(
+  microBatches: number,
+  stages: number,
+  simulated: (microBatches: number) => Pick<SimulatedSchedule, "report">,
+): Length {
+  const lengthOf = (many: number): Length => {
+    const { makespan, bubble } = simulated(many).report;
+    return { makespan, busy: (1 - bubble) * makespan };
+  };
+  const [short, long] = [4 * stages, 8 * stages];
+  if (microBatches <= long) return lengthOf(microBatches);
+  const [a, b] = [lengthOf(short), lengthOf(long)];
+  const further = (microBatches - long) / (long - short);
+  return { makespan: b.makespan + further * (b.makespan - a.makespan), busy: b.busy + further * (b.busy - a.busy) };
+}
+
+/** The output matrix in layers. */
+function headLayers(assumptions: LayerAssumptions): number {
+  const { model, compute } = assumptions;
+  return (2 * model.width * model.vocabulary) / compute / layerTimes(assumptions, "residual").unit;
+}

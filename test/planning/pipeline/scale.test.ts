@@ -1,0 +1,36 @@
+// The plan of a model on more and more GPUs takes the fastest shape that fits, and a long pipeline repeats itself.
+
+import { expect, test } from "vitest";
+import { hardwareProfiles } from "../../../src/planning/hardware.ts";
+import { layerCosts, fullOverlap } from "../../../src/planning/pipeline/layer-costs.ts";
+import { layerTimes, paper27b } from "../../../src/planning/pipeline/paper-times.ts";
+import { longPipeline, planScale } from "../../../src/planning/pipeline/scale.ts";
+import { simulateSchedule } from "../../../src/planning/pipeline/schedules.ts";
+
+const hardware = hardwareProfiles.h800;
+
+test.each(["1f1b", "zb-h1", "dualpipe"] as const)("%s of many micro-batches is as long as simulated", (schedule) => {
+  const { times } = layerTimes(paper27b, "mhc");
+  const simulated = (microBatches: number) =>
+    simulateSchedule(schedule, { stages: 4, microBatches, chunks: 1 }, () => layerCosts(times, 2, fullOverlap));
+  const { report } = simulated(48);
+  const long = longPipeline(48, 4, simulated);
+  expect(Math.abs(long.makespan / report.makespan - 1)).toBeLessThan(1e-3);
+  expect(Math.abs(long.busy / ((1 - report.bubble) * report.makespan) - 1)).toBeLessThan(1e-3);
+});
+
+test("more GPUs are faster, each of them does less, and what does not fit is left out", () => {
+  const [few, many] = planScale(paper27b, [512, 1024], { hardware, batch: 1280 });
+  expect(many!.tokensPerSecond).toBeGreaterThan(few!.tokensPerSecond);
+  expect(few!.efficiency).toBe(1);
+  expect(many!.efficiency).toBeLessThan(1);
+  for (const each of [few!, many!]) {
+    expect(each.layout.data * each.layout.pipeline).toBe(each.layout.gpus);
+    expect(each.microBatches * each.layout.data).toBe(1280);
+    expect(each.memoryBytes).toBeLessThanOrEqual(hardware.memoryBytes);
+    expect(each.mhc.seconds).toBeGreaterThan(each.residual.seconds);
+  }
+  const small = { ...hardware, memoryBytes: 1e9 };
+  expect(planScale(paper27b, [256], { hardware: small, batch: 1280 })).toEqual([undefined]);
+  expect(planScale(paper27b, [2048], { hardware, batch: 3 })).toEqual([undefined]);
+});
