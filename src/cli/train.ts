@@ -166,8 +166,7 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
     const { tokenizer } = data;
     const prompt = samplePrompt(data);
     const plan = spread?.(config);
-    if (isPipelined(plan))
-      say("a pipeline reads no instruments and writes no samples: no process has the whole model (docs/clusters.md)");
+    if (isPipelined(plan)) say("a pipeline writes no samples: no process has the whole model (docs/clusters.md)");
     await ranks.begin(config, data, plan);
     const openIn = (place: string): Promise<Run> =>
       openRun(runtime, { ...config, name: resumed ? config.name : path.basename(place) }, begun.data, place, {

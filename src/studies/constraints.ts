@@ -198,11 +198,11 @@ function documentsOf(
     const arm = reference && arms.find((one) => one.label === label);
     const found = arm && gap(arm);
     if (!found) return "not measured";
-    return `${showFound(found, 4, true)} bits per byte, ${excludesZero(found) ? words[found.mean < 0 ? 0 : 1] : words[2]}`;
+    return `${showFound(found, 4, true)} bits per byte beside mHC, ${excludesZero(found) ? words[found.mean < 0 ? 0 : 1] : words[2]}`;
   };
   return [
-    `The mHC paper (arXiv 2512.24880) finds HC 0.005 nats worse than mHC at 27B parameters, with noisy gradient norms and composite gains near 3,000. Here HC has ${beside("hc", ["which contradicts it: at this size free mixing is the better one, whatever its gain", "which agrees with it", "which neither agrees nor contradicts"])} beside mHC.`,
-    `Several reports find H_res = I as good as mHC or better (iHC; SimpleHC; oHC, arXiv 2609.02672). Here the identity has ${beside("mhc:residualMap=identity", ["which agrees", "which contradicts them", "no certain difference, which agrees with “as good”"])} beside mHC.`,
+    `The mHC paper (arXiv 2512.24880) finds HC 0.005 nats worse than mHC at 27B parameters, with noisy gradient norms and composite gains near 3,000. Here HC has ${beside("hc", ["which contradicts it: at this size free mixing is the better one, whatever its gain", "which agrees with it", "which neither agrees nor contradicts"])}.`,
+    `Several reports find H_res = I as good as mHC or better (iHC; SimpleHC; oHC, arXiv 2609.02672). Here the identity has ${beside("mhc:residualMap=identity", ["which agrees", "which contradicts them", "no certain difference, which agrees with “as good”"])}.`,
   ];
 }
 

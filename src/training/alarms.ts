@@ -137,8 +137,10 @@ function subjectOf(model: ModelConfig): AlarmSubject {
 /** Whether H_res is made of exp(logits), and those of the start leave a matrix that is not hardened. */
 function startsMixing(connection: ConnectionConfig): boolean {
   if (connection.kind !== "mhc" || !mixes(connection)) return false;
-  const { streams: n, iterations, residualMap = "sinkhorn", initialisation = "default" } = connection;
+  const { streams: n, iterations, residualMap = "sinkhorn", initialisation = "default", active } = connection;
   if (!residualMaps[residualMap].exponential) return false;
+  // Streams that are not active keep a |λ₂| of 1 whatever the others do.
+  if (active !== undefined) return false;
   const logits = Float64Array.from(initialisations[initialisation].res(n));
   return secondModulus(sinkhornResult(logits, n, iterations), n) <= HARDENED;
 }

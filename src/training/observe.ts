@@ -10,14 +10,13 @@ import { given } from "../basics/given.ts";
 import { input } from "../graph/state.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import { sublayerRuns } from "../model/overrides.ts";
-import type { LanguageModel } from "../model/language-model.ts";
+import type { ModelConfig } from "../model/config.ts";
+import type { LanguageModel, ObservedSublayer } from "../model/language-model.ts";
 import { sumSquares } from "../ops/sum-squares.ts";
 import { batchedMatmul } from "../ops/batched-matmul.ts";
 import { type Runtime, runWhole } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { measureMixing, type ObservedMixing } from "../stability/measure.ts";
-
-type Sublayer = ReturnType<LanguageModel["hidden"]>["sublayers"][number];
 
 /** Reads the instruments of a model's forward pass. */
 export interface Observer {
@@ -35,31 +34,63 @@ export interface Observer {
 export function createObserver(runtime: Runtime, model: LanguageModel, length: number): Observer {
   const tokens = input("observed.tokens", [1, length], "i32");
   const { sublayers } = model.hidden(tokens);
-  const observed = sublayers.map(({ coefficients, streams, logits, read_NC, result_NC }) => ({
-    activation: sumSquares(read_NC),
-    blockOutput: sumSquares(result_NC),
-    coefficients,
-    logits,
-    products: streams && batchedMatmul(streams, streams, { transposeB: true }),
-  }));
-  const program = runtime.compile({ outputs: { sublayers: observed } });
-  const runs = sublayerRuns(model.config);
+  const program = runtime.compile({ outputs: { sublayers: observedOf(sublayers) } });
+  const sizes = sublayers.map(sizesOf);
   return {
     release: () => program.release(),
     async observe(tokens_T) {
       runtime.write(tokens, tokens_T);
       await runWhole(program);
       const seen = await program.read("sublayers");
-      const mixing = seen.flatMap(({ coefficients, logits, products }, index): ObservedMixing[] =>
-        coefficients ? [{ index, run: runs[index] ?? 0, coefficients, ...given({ logits, products }) }] : [],
+      return instrumentsOf(
+        model.config,
+        seen.map((each, index) => ({ ...given(each), ...sizes[index]! })) as SeenSublayer[],
+        length,
       );
-      const rootMeanSquares = (name: "activation" | "blockOutput", of: (sublayer: Sublayer) => Tensor): number[] =>
-        sublayers.map((sublayer, index) => Math.sqrt((seen[index]?.[name][0] ?? NaN) / sizeOf(of(sublayer).shape)));
-      return {
-        ...measureMixing(mixing, sublayers.length, length),
-        activation: rootMeanSquares("activation", ({ read_NC }) => read_NC),
-        blockOutput: rootMeanSquares("blockOutput", ({ result_NC }) => result_NC),
-      };
     },
+  };
+}
+
+/** What is looked at of each sublayer. */
+export const observedOf = (sublayers: readonly ObservedSublayer[]): ObservedOutputs[] =>
+  sublayers.map(({ coefficients, streams, logits, read_NC, result_NC }) => ({
+    activation: sumSquares(read_NC),
+    blockOutput: sumSquares(result_NC),
+    coefficients,
+    logits,
+    products: streams && batchedMatmul(streams, streams, { transposeB: true }),
+  }));
+
+export type ObservedOutputs = Readonly<
+  Record<"activation" | "blockOutput", Tensor> & Record<"coefficients" | "logits" | "products", Tensor | undefined>
+>;
+
+/** How many numbers a sublayer reads and returns. */
+export const sizesOf = ({ read_NC, result_NC }: ObservedSublayer): Pick<SeenSublayer, "readSize" | "resultSize"> => ({
+  readSize: sizeOf(read_NC.shape),
+  resultSize: sizeOf(result_NC.shape),
+});
+
+/** What was seen of a sublayer: sums of squares [1], and what its connection shows where it mixes streams. */
+export interface SeenSublayer {
+  readonly activation: ArrayLike<number>;
+  readonly blockOutput: ArrayLike<number>;
+  readonly readSize: number;
+  readonly resultSize: number;
+  readonly coefficients?: ArrayLike<number>;
+  readonly logits?: ArrayLike<number>;
+  readonly products?: ArrayLike<number>;
+}
+
+/** The instruments of a forward pass. @param seen all sublayers, in order of depth */
+export function instrumentsOf(config: ModelConfig, seen: readonly SeenSublayer[], length: number): Instruments {
+  const runs = sublayerRuns(config);
+  const mixing = seen.flatMap(({ coefficients, logits, products }, index): ObservedMixing[] =>
+    coefficients ? [{ index, run: runs[index] ?? 0, coefficients, ...given({ logits, products }) }] : [],
+  );
+  return {
+    ...measureMixing(mixing, seen.length, length),
+    activation: seen.map(({ activation, readSize }) => Math.sqrt((activation[0] ?? NaN) / readSize)),
+    blockOutput: seen.map(({ blockOutput, resultSize }) => Math.sqrt((blockOutput[0] ?? NaN) / resultSize)),
   };
 }

@@ -32,7 +32,7 @@ import type { MicroOutputs } from "./step.ts";
 import { learningRate } from "./schedule.ts";
 import { restoreTensors } from "./restore.ts";
 import type { OwnState, SavedTensor, TensorPiece, TrainerState } from "./state.ts";
-import { measureUpdate } from "./update-norms.ts";
+import { measureUpdate, squaresOf } from "./update-norms.ts";
 
 /** What one training step did. */
 export interface StepResult {
@@ -114,6 +114,8 @@ export interface Trainer {
    * after `gatherExperts`.
    */
   generate(prompt: readonly number[], options: SamplingOptions): AsyncIterable<number>;
+  /** Whether all ranks read the instruments together, for none has the whole model; else each can alone. */
+  readonly observesTogether?: boolean;
   /** Bring the experts together on rank 0, so that it can write; absent where each rank has all experts. */
   gatherExperts?(): Promise<void>;
   /** A copy of all that is trained and kept. */
@@ -215,6 +217,17 @@ export function createTrainer(
   const viewOf = (tensor: Tensor): TensorValues | Promise<TensorValues> =>
     runtime.view?.(tensor) ?? runtime.read(tensor);
 
+  /** What has changed in the parameters, one after another, so that no two copies are held. */
+  const movesSince = async (before: readonly TensorValues[]): Promise<[weight: number, update: number][]> => {
+    const moves: [number, number][] = [];
+    for (const [index, { tensor, share }] of trained.entries()) {
+      const own = squaresOf(before[index]!, await viewOf(tensor));
+      const [weight = 0, update = 0] = sharesExperts && share ? await sumOf(expert, own) : own;
+      moves.push([weight, update]);
+    }
+    return moves;
+  };
+
   /** Give all orders of a step. */
   const begin = async (
     current: number,
@@ -312,15 +325,10 @@ export function createTrainer(
       if (Number.isFinite(result.gradientNorm)) step = result.step;
       const instruments = before && {
         ...forward,
-        ...(await measureUpdate(trained, {
+        ...measureUpdate(trained, {
           squares: squares.map(([square = NaN]) => square),
-          before,
-          after: (index) => viewOf(trained[index]!.tensor),
-          ...(sharesExperts && {
-            together: async (index: number, sums: readonly number[]) =>
-              trained[index]!.share ? await sumOf(expert, sums) : sums,
-          }),
-        })),
+          moves: await movesSince(before),
+        }),
       };
       return { ...result, ...given({ instruments }) };
     },
@@ -363,6 +371,7 @@ export function createTrainer(
       return programs.generator().generate(prompt, options);
     },
     ...(sharesExperts && {
+      observesTogether: true,
       gatherExperts: () =>
         bringTogether(runtime, parameters, expert, rows.rank === 0 ? programs.wholeParameters() : undefined),
     }),

@@ -12,22 +12,19 @@ import { groupNorms, type GroupSquares } from "../stability/measure.ts";
 export interface ObservedUpdate {
   /** Sums of squares of the gradients. */
   readonly squares: readonly number[];
-  readonly before: readonly ArrayLike<number>[];
-  /** The values of parameter i now; asked for once each, so that no two copies need be held. */
-  after(index: number): ArrayLike<number> | Promise<ArrayLike<number>>;
-  /** Adds up what ranks that share a parameter measure of their parts of it; absent where this process has all. */
-  together?(index: number, sums: readonly number[]): Promise<readonly number[]>;
+  /** Sums of squares of the values before, and of their changes. */
+  readonly moves: readonly (readonly [weight: number, update: number])[];
 }
 
 /** Norms of what one step did to the parameters of a language model. */
-export async function measureUpdate(
+export function measureUpdate(
   trained: readonly Pick<Parameter, "name" | "role">[],
-  { squares, before, after, together = (_, sums) => Promise.resolve(sums) }: ObservedUpdate,
-): Promise<Required<Pick<Instruments, "gradient" | "groups">>> {
+  { squares, moves }: ObservedUpdate,
+): Required<Pick<Instruments, "gradient" | "groups">> {
   const groups: Record<string, GroupSquares> = {};
   const sublayers: number[] = [];
   for (const [index, { name, role }] of trained.entries()) {
-    const [weight = 0, update = 0] = await together(index, squaresOf(before[index]!, await after(index)));
+    const [weight, update] = moves[index]!;
     const sum = groups[role] ?? { gradient: 0, weight: 0, update: 0 };
     groups[role] = {
       gradient: sum.gradient + squares[index]!,
@@ -52,7 +49,7 @@ function sublayerOf(name: string): number | undefined {
 }
 
 /** Sums of squares: of the values before, and of their changes. */
-function squaresOf(before: ArrayLike<number>, after: ArrayLike<number>): [weight: number, update: number] {
+export function squaresOf(before: ArrayLike<number>, after: ArrayLike<number>): [weight: number, update: number] {
   let [weight, update] = [0, 0];
   for (let at = 0; at < before.length; at++) {
     const was = before[at]!;

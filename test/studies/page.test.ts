@@ -124,6 +124,26 @@ test("the best optimizer is said to be beside AdamW only where AdamW has a loss"
   expect(answer(undefined)).not.toContain("beside AdamW");
 });
 
+test("whether mHC replaces clipping is said by who loses without it", () => {
+  const answer = (losses: Readonly<Record<string, readonly number[]>>): string => {
+    const { page } = studies.clipping as Experiment;
+    const own = Object.entries(losses).flatMap(([connection, [first = 0, second = 0]]) =>
+      ([1, "none"] as const).flatMap((clip) =>
+        [1, 2].map((seed) => {
+          const { result, run } = studied(connection, seed, clip === 1 ? 2 : 2 + (seed === 1 ? first : second));
+          const values = { connection, "optimizer.clip": clip, "model.layers": 2, warmup: 0, precision: "float32" };
+          return { run, result: { ...result, values: { ...values, learningRate: 1e-2, seed } } };
+        }),
+      ),
+    );
+    return page(own).answer;
+  };
+  expect(answer({ residual: [0.1, 0.1], mhc: [0, 0] })).toMatch(/^At this size it does: `residual` loses without/);
+  expect(answer({ residual: [0.1, 0.1], mhc: [0.2, 0.2] })).toMatch(/^No: mHC loses without clipping\./);
+  // Two seeds that differ by more than they lose say nothing with certainty.
+  expect(answer({ residual: [0.1, -0.05], mhc: [0, 0] })).toMatch(/^There is nothing to replace/);
+});
+
 const experiments = studyNames.flatMap((name) => {
   const study: Study = studies[name];
   return study.kind === "experiment" ? [[name, study] as const] : [];

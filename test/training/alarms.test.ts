@@ -301,12 +301,15 @@ describe("configuration", () => {
   });
   test("every map by Sinkhorn-Knopp is meant to be doubly stochastic", () => {
     const { model } = tinyTraining("mhc");
-    const bound = (residualMap: "sinkhorn" | "sinkhorn-implicit" | "row-softmax"): number | undefined =>
+    const bound = (
+      residualMap: "sinkhorn" | "sinkhorn-implicit" | "sinkhorn-adaptive" | "row-softmax",
+    ): number | undefined =>
       planAlarms({
         ...model,
         connection: { ...model.connection, residualMap } as MhcConfig,
       }).bounds.get("gain");
-    expect([bound("sinkhorn"), bound("sinkhorn-implicit"), bound("row-softmax")]).toEqual([3, 3, 10]);
+    expect([bound("sinkhorn"), bound("sinkhorn-implicit"), bound("sinkhorn-adaptive")]).toEqual([3, 3, 3]);
+    expect(bound("row-softmax")).toBe(10);
   });
   test("what can harden follows the start and the map", () => {
     const { model } = tinyTraining("mhc");
@@ -321,6 +324,7 @@ describe("configuration", () => {
     expect(starts({ initialisation: "mhc-lite" })).toEqual([false]);
     expect(starts({ initialisation: "gpt2-equivalent" })).toEqual([false]);
     expect(starts({ residualMap: "cayley" })).toEqual([false]);
+    expect(starts({ active: 2 })).toEqual([false]);
     expect(planAlarms(tinyTraining("hc").model).subject.startsMixing).toContain(false);
   });
   test("the rate of a step is that of the last rollback to before it", () => {

@@ -70,11 +70,11 @@ export function leadTrainer(collective: Collective, trainer: Trainer, keep: Keep
     },
     // A step of all ranks is not ended between its microbatches.
     trainStep: told(
-      // Instruments are read by this rank alone, unless it needs the others' experts for them.
+      // Instruments are read by this rank alone, unless it needs the others' layers or experts for them.
       ({ rateFactor, ahead, instruments }: StepWishes = {}) => ({
         call: "trainStep",
         wishes: JSON.parse(
-          JSON.stringify({ rateFactor, ahead, ...(trainer.gatherExperts ? { instruments } : {}) }),
+          JSON.stringify({ rateFactor, ahead, ...(trainer.observesTogether ? { instruments } : {}) }),
         ) as StepWishes,
       }),
       (wishes: StepWishes = {}) => trainer.trainStep(wishes),

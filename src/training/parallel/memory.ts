@@ -50,6 +50,7 @@ export function predictRanks(
       const stage = compileStage(runtime, config, plan, { stage: place.stage, row });
       const { own, step } = stage.graph;
       const [parameterBytes, momentBytes] = [take(tensorsOf(own)), take(tensorsOf(step.moments))];
+      stage.observation();
       stage.evaluation();
       return { rank, ...place, parameterBytes, momentBytes, runtimeBytes: runtime.memoryBytes() };
     }

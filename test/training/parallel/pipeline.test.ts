@@ -206,6 +206,41 @@ test("what does not fit is refused, with what does", () => {
   );
 });
 
+/** All numbers of what instruments show, in order. */
+const numbersOf = (value: unknown): number[] =>
+  typeof value === "number"
+    ? [value]
+    : value !== null && typeof value === "object"
+      ? Object.entries(value).flatMap(([, each]) => numbersOf(each))
+      : [];
+
+test.each([
+  ["mhc", {}, four, "1f1b"],
+  ["mhc", mixture, experts, "dualpipe"],
+  ["residual", {}, square, "zb-h1"],
+] as const)("%s %j on %j by %s shows the instruments of one process", async (kind, changes, size, schedule) => {
+  const config = { ...tinyTraining(kind, changes), batch: 1, accumulate: 4 * size.data * size.expert };
+  const look = async (trainer: Trainer) => {
+    await trainer.trainStep();
+    const { instruments } = await trainer.trainStep({ instruments: true });
+    trainer.release();
+    return instruments!;
+  };
+  const one = await look(createTrainer(runtimes[0]!, config, tinyBatches(config)));
+  const ranks = await onAll(createWorld(4, { deadline: 60 }), (world) => {
+    const mesh = createMesh(world, size);
+    return look(createPipelinedTrainer(runtimes[world.rank]!, config, tinyBatches(config), mesh, planOf(schedule)));
+  });
+  for (const seen of ranks) expect(seen).toEqual(ranks[0]!);
+  expect(Object.keys(ranks[0]!).sort()).toEqual(Object.keys(one).sort());
+  for (const [name, values] of Object.entries(one)) {
+    const [expected, got] = [numbersOf(values), numbersOf(ranks[0]![name as keyof typeof one])];
+    expect(got).toHaveLength(expected.length);
+    for (const [index, number] of expected.entries())
+      expect(Math.abs(got[index]! - number), `${name} ${index}`).toBeLessThan(1e-5 + 1e-4 * Math.abs(number));
+  }
+});
+
 test("the measured step has every pass and message of the table, and is compared with its simulation", async () => {
   const config = { ...tinyTraining("mhc", { recompute: 2 }), batch: 1, accumulate: 4 };
   const [first] = await onAll(createWorld(2), async (world) => {

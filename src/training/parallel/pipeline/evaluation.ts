@@ -5,62 +5,44 @@
 // share experts, none may stop before the others: one that has no batch left measures its last once more.
 
 import type { Batches, ValidationBatch } from "../../../data/batches.ts";
-import type { Tensor } from "../../../graph/tensor.ts";
-import type { Collective, Pending } from "../../../runtime/collective/collective.ts";
-import { floatsOf } from "../../../runtime/program.ts";
-import { runInParts } from "../../../runtime/runtime.ts";
+import type { Pending } from "../../../runtime/collective/collective.ts";
 import { type Evaluation, meanLoss } from "../../evaluation.ts";
 import { writeTargets } from "../../inputs.ts";
 import { type Mesh, rankAt } from "../mesh.ts";
-import type { PieceGraph } from "./piece.ts";
+import { passForward } from "./forward.ts";
 import { forwardStage, type StagePrograms } from "./programs.ts";
 
 /** The mean over the validation batches, on all ranks of the mesh; all of them call it at once. */
-export async function evaluateStages(
-  { runtime, graph: { table }, evaluation }: StagePrograms,
-  batches: Batches,
-  { size, world, rows, pipeline }: Mesh,
-): Promise<Evaluation> {
-  const { pieces, boundaries } = evaluation();
-  const stageAt = (position: number): number => forwardStage(table, position);
-  const feed = ({ position, batch: inputs }: PieceGraph, next: ValidationBatch): void => {
-    if (position === 0) runtime.write(inputs.tokens, next.tokens);
-    if (position === table.pieces - 1) writeTargets(runtime, inputs, next);
-  };
-  const writeAll = (tensors: readonly Tensor[], values: readonly Float32Array[]): void => {
-    for (const [index, tensor] of tensors.entries()) runtime.write(tensor, values[index]!);
-  };
-  const lossOf = async (next: ValidationBatch, sending: Pending[]): Promise<number> => {
-    let loss = 0;
-    let here: readonly Float32Array[] = [];
-    for (const { graph, program } of pieces) {
-      const { position, entering } = graph;
-      feed(graph, next);
-      if (position > 0) {
-        const from = stageAt(position - 1);
-        const values = from === table.stage ? here : await receiveAll(pipeline, boundaries[position]!, from);
-        writeAll(entering, values);
-      }
-      await runInParts(program, () => world.progress());
-      const [values, read] = await Promise.all([program.read("leaving"), program.read("loss")]);
-      if (read) loss = read[0] ?? NaN;
-      here = values.map(floatsOf);
-      const to = position + 1 < table.pieces ? stageAt(position + 1) : undefined;
-      if (to !== undefined && to !== table.stage) sending.push(...here.map((tensor) => pipeline.send(tensor, to)));
-    }
-    return loss;
-  };
+export async function evaluateStages(programs: StagePrograms, batches: Batches, mesh: Mesh): Promise<Evaluation> {
+  const { runtime, graph } = programs;
+  const { table } = graph;
+  const { size, world, rows } = mesh;
+  const pieces = programs.evaluation();
+  let loss = 0;
+  const lossOf = (next: ValidationBatch): Promise<Pending[]> =>
+    passForward(programs, mesh, pieces, {
+      feed({ position, batch: inputs }) {
+        if (position === 0) runtime.write(inputs.tokens, next.tokens);
+        if (position === table.pieces - 1) writeTargets(runtime, inputs, next);
+      },
+      async look(program) {
+        const read = await program.read("loss");
+        if (read) loss = read[0] ?? NaN;
+      },
+    });
 
   const rounds = Math.ceil(batches.validationCount / rows.size);
   const own = new Float64Array(rounds);
-  const sending: Pending[] = [];
+  let sending: Pending[] = [];
   let [index, round] = [0, 0];
   let latest: ValidationBatch | undefined;
   const measure = async (next: ValidationBatch): Promise<void> => {
     latest = next;
     // So that no stage runs far ahead of those behind it, and keeps what it made for them.
-    const earlier = sending.splice(0);
-    own[round++] = await lossOf(next, sending);
+    const earlier = sending;
+    loss = 0;
+    sending = await lossOf(next);
+    own[round++] = loss;
     for (const each of earlier) await each.done();
   };
   for (const next of batches.validationBatches()) {
@@ -76,7 +58,7 @@ export async function evaluateStages(
   await world.allGather(new Uint8Array(own.buffer), new Uint8Array(all.buffer)).done();
   const ends = Array.from({ length: rows.size }, (_, row) =>
     rankAt(size, {
-      stage: stageAt(table.pieces - 1),
+      stage: forwardStage(table, table.pieces - 1),
       replica: Math.floor(row / size.expert),
       part: row % size.expert,
     }),
@@ -87,11 +69,4 @@ export async function evaluateStages(
     next++;
     return Promise.resolve(loss);
   });
-}
-
-async function receiveAll(pipeline: Collective, sizes: readonly number[], from: number): Promise<Float32Array[]> {
-  const tensors = sizes.map((size) => new Float32Array(size));
-  const pending = tensors.map((tensor) => pipeline.receive(tensor, from));
-  for (const each of pending) await each.done();
-  return tensors;
 }

@@ -26,6 +26,7 @@ import { carriedForm, cutGraph } from "../../../runtime/cut.ts";
 import { programInPrecision } from "../../../runtime/precision.ts";
 import type { ProgramSpec } from "../../../runtime/program.ts";
 import { type BatchInputs, batchInputs } from "../../inputs.ts";
+import { observedOf, type ObservedOutputs } from "../../observe.ts";
 import type { Falling, StepOptions } from "../../step.ts";
 import { type CutPiece, passingOf, tensorsOf } from "./cuts.ts";
 
@@ -60,6 +61,12 @@ export interface PieceGraph extends CutPiece {
   readonly recomputes: boolean;
   /** The forward pass alone, with the loss in the last piece. */
   readonly evaluation: ProgramSpec<Pick<PieceOutputs, "leaving" | "loss">>;
+  /** The forward pass alone, and what the instruments look at. */
+  readonly observation: ProgramSpec<{
+    readonly leaving: readonly Tensor[];
+    readonly sublayers: readonly ObservedOutputs[];
+  }>;
+  readonly observed: readonly ObservedSublayer[];
   /** The states of a slot: where what is carried lies. */
   slot(index: number): Slot;
 }
@@ -214,6 +221,11 @@ function completePiece(
     routing,
     falling: sublayers.flatMap(({ falling }) => falling ?? []),
     recomputes: early.length > 0,
+    observation: programInPrecision(
+      { outputs: { leaving: loss ? [] : edge, sublayers: observedOf(sublayers) } },
+      precision,
+    ),
+    observed: sublayers,
     evaluation: { outputs: { leaving: loss ? [] : outputs.edge, loss: outputs.loss } },
     slot(index) {
       const states = new Map<Tensor, Tensor>();

@@ -4,11 +4,13 @@
 // run (trainer.ts); for one that is only planned they tell what the rank will take (../memory.ts), so the two cannot
 // differ. Where ranks share experts, each program waits for the others in its midst.
 
+import type { Tensor } from "../../../graph/tensor.ts";
 import { alone } from "../../../runtime/collective/alone.ts";
 import type { Collective } from "../../../runtime/collective/collective.ts";
 import { overRanks } from "../../../runtime/collective/over-ranks.ts";
 import { lastingStatesOf } from "../../../runtime/program.ts";
 import type { Program, Runtime } from "../../../runtime/runtime.ts";
+import type { ObservedOutputs } from "../../observe.ts";
 import type { UpdateOutputs } from "../../step.ts";
 import { sharingOf } from "../share.ts";
 import { cutModel } from "./cuts.ts";
@@ -17,17 +19,19 @@ import type { ReadyPiece } from "./run-schedule.ts";
 import { buildStage, type PipelinePlan, type StageConfig, type StageGraph, stagePrograms } from "./stage.ts";
 import type { StageTable } from "./stage-table.ts";
 
-/** A piece, forward alone. */
-export interface ForwardPiece {
-  readonly graph: PieceGraph;
-  readonly program: Program<Pick<PieceOutputs, "leaving" | "loss">>;
-}
-
 /** The pieces through which a batch passes forward alone, and how many numbers enter each piece of the model. */
-export interface ForwardPieces {
-  readonly pieces: readonly ForwardPiece[];
+export interface ForwardPieces<P> {
+  readonly pieces: readonly { readonly graph: PieceGraph; readonly program: P }[];
   readonly boundaries: readonly (readonly number[])[];
 }
+
+/** With the loss in the last piece. */
+export type EvaluationProgram = Program<Pick<PieceOutputs, "leaving" | "loss">>;
+/** Of one sequence, with what the instruments look at. */
+export type ObservationProgram = Program<{
+  readonly leaving: readonly Tensor[];
+  readonly sublayers: readonly ObservedOutputs[];
+}>;
 
 export interface StagePrograms {
   /** What they are compiled for. */
@@ -37,7 +41,8 @@ export interface StagePrograms {
   readonly update: Program<UpdateOutputs>;
   /** Those of a step. */
   readonly all: readonly Program[];
-  evaluation(): ForwardPieces;
+  evaluation(): ForwardPieces<EvaluationProgram>;
+  observation(): ForwardPieces<ObservationProgram>;
   /** Give back all programs and states. */
   release(): void;
 }
@@ -74,10 +79,11 @@ export function compileStage(
   const all: Program[] = [...pieces.flatMap(({ slots }) => slots.flatMap(programsOf)), update];
   // They run in parts, whose lists take their place at once.
   for (const program of all) program.parts?.();
-  let evaluation: ForwardPieces | undefined;
-  const makeEvaluation = (): ForwardPieces => {
+  let evaluation: ForwardPieces<EvaluationProgram> | undefined;
+  let observation: ForwardPieces<ObservationProgram> | undefined;
+  const forward = <P extends Program>(batch: number, compile: (piece: PieceGraph) => P): ForwardPieces<P> => {
     const { table, model, parameters } = graph;
-    const { precision, data, batch } = config;
+    const { precision, data } = config;
     const { own, boundaries } = buildPieces(
       model,
       parameters,
@@ -86,9 +92,9 @@ export function compileStage(
       { batch, precision, storeEvery: undefined, accumulate: 1, ...(data ? { data } : {}) },
       ({ tensor }) => tensor,
     );
-    const forward = own.map((piece) => ({ graph: piece, program: runtime.compile(piece.evaluation) }));
-    for (const { program } of forward) program.parts?.();
-    return { boundaries, pieces: forward };
+    const made = own.map((piece) => ({ graph: piece, program: compile(piece) }));
+    for (const { program } of made) program.parts?.();
+    return { boundaries, pieces: made };
   };
   return {
     runtime,
@@ -96,9 +102,11 @@ export function compileStage(
     pieces,
     update,
     all,
-    evaluation: () => (evaluation ??= makeEvaluation()),
+    evaluation: () => (evaluation ??= forward(config.batch, (piece) => runtime.compile(piece.evaluation))),
+    observation: () => (observation ??= forward(1, (piece) => runtime.compile(piece.observation))),
     release() {
-      for (const program of [...all, ...(evaluation?.pieces ?? []).map((piece) => piece.program)]) program.release();
+      const looking = [...(evaluation?.pieces ?? []), ...(observation?.pieces ?? [])];
+      for (const program of [...all, ...looking.map((piece) => piece.program)]) program.release();
       for (const { tensor } of [...graph.own, ...graph.step.moments]) runtime.forget(tensor);
       for (const state of lastingStatesOf(stagePrograms(graph))) runtime.forget(state);
     },

@@ -2,7 +2,7 @@
 //
 // Every rank has the parameters of its stage alone. A step is the stage's part of the schedule (run-schedule.ts), then the
 // exchange among those that have the same parameters (../exchange.ts), whose norm is that of the gradients of all stages.
-// Between steps it answers what any trainer does; what needs the whole model at once, text and instruments, it cannot.
+// Between steps it answers what any trainer does; instruments are read by all stages together; text, which needs the whole model at once, it cannot write.
 
 import type { Batches } from "../../../data/batches.ts";
 import { type Parameter, parameterCount, trainedParameters } from "../../../graph/parameters.ts";
@@ -12,6 +12,7 @@ import type { Collective } from "../../../runtime/collective/collective.ts";
 import { gatherTexts } from "../../../runtime/collective/texts.ts";
 import { floatsOf, statesOf, type TensorValues } from "../../../runtime/program.ts";
 import type { Runtime } from "../../../runtime/runtime.ts";
+import type { Instruments } from "../../../stability/instruments.ts";
 import { fixedLimit } from "../../optimizers/clipping.ts";
 import { optimizerSchedule } from "../../optimizers/table.ts";
 import type { TrainingConfig } from "../../config.ts";
@@ -21,9 +22,10 @@ import { learningRate } from "../../schedule.ts";
 import type { SavedTensor, TensorPiece, TrainerState } from "../../state.ts";
 import { restoreTensors } from "../../restore.ts";
 import type { StepResult, Trainer } from "../../trainer.ts";
+import { measureUpdate, squaresOf } from "../../update-norms.ts";
 import { expectSame } from "../agree.ts";
 import { createExchange } from "../exchange.ts";
-import { inWholeTensors, partOfState, wholeTensors } from "../experts.ts";
+import { inWholeTensors, partOfState, sumOf, wholeTensors } from "../experts.ts";
 import { type Mesh, rankAt } from "../mesh.ts";
 import { ownOf } from "../own.ts";
 import { ownBatches } from "../share.ts";
@@ -31,6 +33,7 @@ import { COMPARE_EVERY, hashOf } from "../shared-steps.ts";
 import { createTelling } from "../told.ts";
 import { evaluateStages } from "./evaluation.ts";
 import { gatherTensors } from "./gather.ts";
+import { observeStages } from "./observe.ts";
 import { openMail } from "./mail.ts";
 import type { PieceGraph } from "./piece.ts";
 import { compileStage } from "./programs.ts";
@@ -75,8 +78,8 @@ export function createPipelinedTrainer(
 
   const everyTrained = trainedParameters(parameters);
   const indexOf = new Map(everyTrained.map((parameter, index) => [parameter, index]));
-  /** The squares of all stages' parameters; where several stages have one, they say the same. */
-  const everySquare = async (mine: readonly number[]): Promise<number[]> => {
+  /** A number of each of all stages' parameters, from those of this one's; where several stages have one, they say the same. */
+  const everyNumber = async (mine: readonly number[]): Promise<number[]> => {
     const whole = new Float64Array(everyTrained.length).fill(-1);
     for (const [at, parameter] of shared.trained.entries()) whole[indexOf.get(parameter)!] = mine[at]!;
     const all = new Float64Array(pipeline.size * whole.length);
@@ -86,7 +89,7 @@ export function createPipelinedTrainer(
       return NaN;
     });
   };
-  const exchange = createExchange(runtime, holders, shared, share.total, everySquare);
+  const exchange = createExchange(runtime, holders, shared, share.total, everyNumber);
   const batchOf = ownBatches(batches, share);
   const tell = createTelling(world, {
     total: share.total,
@@ -135,6 +138,26 @@ export function createPipelinedTrainer(
     if (parts.length > 0) await expectSame(holders.data, `${what} (experts)`, await hash(parts));
   };
 
+  const trainedValues = (): Promise<TensorValues[]> =>
+    Promise.all(shared.trained.map(({ tensor }) => runtime.read(tensor)));
+  /** What a step has done to the parameters of all stages. */
+  const updateOf = async (
+    before: readonly TensorValues[],
+    squares: readonly number[],
+  ): Promise<Pick<Instruments, "gradient" | "groups">> => {
+    const moves = await Promise.all(
+      shared.trained.map(async ({ tensor }, index) => squaresOf(before[index]!, await viewOf(tensor))),
+    );
+    for (const [index, { share: part }] of shared.trained.entries())
+      if (part) moves[index] = (await sumOf(expert, moves[index]!)) as [number, number];
+    const weights = await everyNumber(moves.map(([weight]) => weight));
+    const updates = await everyNumber(moves.map(([, update]) => update));
+    return measureUpdate(everyTrained, {
+      squares,
+      moves: everyTrained.map((_, index) => [weights[index]!, updates[index]!] as const),
+    });
+  };
+
   /** This stage's passes, and the sums of the gradients under way. */
   const pass = async (current: number): Promise<{ losses: readonly number[]; loads: Float32Array[] }> => {
     const mail = openMail(pipeline, table, sizes);
@@ -173,7 +196,9 @@ export function createPipelinedTrainer(
     }
     return { losses, loads: pieces.flatMap(({ graph: { position } }) => loads.get(position) ?? []) };
   };
-  const runStep = async (current: number): Promise<Omit<StepResult, "learningRate" | "seconds" | "tokens">> => {
+  const runStep = async (
+    current: number,
+  ): Promise<Omit<StepResult, "learningRate" | "seconds" | "tokens"> & { readonly squares: readonly number[] }> => {
     world.stepping(true);
     if (!ready) await exchange.start();
     ready = true;
@@ -184,13 +209,14 @@ export function createPipelinedTrainer(
       layers.map((layer) => loads[routing.findIndex((each) => each.layer === layer)] ?? new Float32Array(experts)),
     );
     const mine = routing.map(({ layer }) => told.loads[layers.indexOf(layer)]!);
-    const { norm } = await exchange.update(update, { loads: mine, limit });
+    const { norm, squares } = await exchange.update(update, { loads: mine, limit });
     if (current % COMPARE_EVERY === 0) await expectSameParameters(`the parameters after step ${current}`);
     world.stepping(false);
     return {
       step: current,
       loss: told.loss,
       gradientNorm: norm,
+      squares,
       ranks: told.ranks,
       ...(layers.length > 0 ? { expertLoad: told.loads.map((load) => [...load]) } : {}),
     };
@@ -225,18 +251,25 @@ export function createPipelinedTrainer(
     },
     begun: false,
     timeline: () => records,
-    async trainStep({ rateFactor = 1 } = {}) {
+    observesTogether: true,
+    async trainStep({ rateFactor = 1, instruments: asked = false } = {}) {
       expectThere("trainStep");
+      const sequence = asked ? batches.trainingBatch(step, 0).tokens.slice(0, context) : undefined;
+      const forward = sequence && (await observeStages(programs, config.model, mesh, sequence));
+      const before = asked ? await trainedValues() : undefined;
       const started = performance.now();
       const rate = rateFactor * learningRate(optimizer, step + 1, config.steps);
       runtime.write(graph.schedule, optimizerSchedule(rate, step + 1, optimizer));
-      const told = await runStep(step + 1);
+      const { squares, ...told } = await runStep(step + 1);
       if (Number.isFinite(told.gradientNorm)) step = told.step;
+      const seconds = (performance.now() - started) / 1000;
+      const update = before && (await updateOf(before, squares));
       return {
         ...told,
         learningRate: rate,
-        seconds: (performance.now() - started) / 1000,
+        seconds,
         tokens: batch * context * accumulate,
+        ...(update ? { instruments: { ...forward, ...update } } : {}),
       };
     },
     evaluate() {
