@@ -198,7 +198,7 @@ export const optimizers: Experiment = {
       { factors: [1, 3], seeds: 1, connections: ["residual", "mhc"] },
     ),
     small: runs(
-      { ...modelShape(3, 48, 4, 48), ...briefly(120) },
+      { ...modelShape(3, 48, 4, 48), ...briefly(200) },
       { factors: [0.3, 1, 3, 10], seeds: 3, connections: ["residual", "hc", "mhc"] },
     ),
     full: runs(
