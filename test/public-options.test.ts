@@ -76,7 +76,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   gatedResidual: [b.gatedResidual, "stream", "streams"],
   hc: [b.hc, "stream", "streams"],
   highway: [b.highway, "biases", "bias"],
-  crossAttention: [(o) => ops.crossAttention(t, t, t, o as never), "head", "heads"],
+  crossAttention: [(o) => ops.crossAttention(t, t, t, o), "head", "heads"],
   hyperCoefficients: [(o) => ops.hyperCoefficients(t, t, t, t, o), "epsilom", "epsilon"],
   importHuggingFace: [(o) => interop.importHuggingFace(any, "a", "b", o), "contxt", "context"],
   inspectFile: [(o) => study.inspectFile("a", o), "iteration", "iterations"],
