@@ -84,6 +84,8 @@ export async function startEngine(host: WasmHost, options: EngineOptions): Promi
   const { exports, names } = instantiate(module, memory, look, turns.take);
   const panelWidth = build === "simd" ? 8 : probePanelWidth(exports, memory, probe).panelWidth;
   exports.setPanelWidth(panelWidth);
+  const clear = (): void => host.afterKernels?.();
+  clear();
   const [own = 0, ...otherScratch] = scratch;
   others = await host.startThreads(
     otherScratch.map((each) => ({ module, memory, control, threads, scratch: each, panelWidth })),
@@ -100,8 +102,14 @@ export async function startEngine(host: WasmHost, options: EngineOptions): Promi
     reach: grow,
     expectSound: () => watch.expectSound(others.ended()),
     over: watch.over,
-    run: (base, meanwhile) => turns.over(meanwhile, () => exports.startProgram(control, base, threads, own)),
-    runTask: ({ record, begin, end }) => exports.runOne(control, record, begin, end, own),
+    run(base, meanwhile) {
+      turns.over(meanwhile, () => exports.startProgram(control, base, threads, own));
+      clear();
+    },
+    runTask({ record, begin, end }) {
+      exports.runOne(control, record, begin, end, own);
+      clear();
+    },
     stop() {
       if (threads > 1) {
         const words = new Int32Array(memory.buffer, control, CONTROL_BYTES / 4);

@@ -2,7 +2,12 @@
 //
 // V8's revectorisation pairs 128-bit operations into 256-bit ones; it must be switched on before the first module is
 // compiled, and a start-up probe decides whether it helped.
+//
+// Such code leaves the upper halves of the vector registers in use. Until something clears them (vzeroupper), x86
+// processors run older vector instructions slowly: those of compiled C++, such as Math.exp, Math.log and parts of Node,
+// up to seven times slower. V8 does not clear them; Node's own search for bytes that are not ASCII does, at its end.
 
+import { isAscii } from "node:buffer";
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
@@ -11,6 +16,9 @@ import { hasCode } from "../../../files/errors.ts";
 import { HASH_DIGITS, type KernelCode, MOST_THREADS, type WasmHost } from "../host.ts";
 import type { Build } from "../module.ts";
 import { startThreads } from "./threads.ts";
+
+/** Long enough for whole vectors. */
+const LETTERS = new Uint8Array(256);
 
 /** Threads, memory and files as Node has them. */
 export const nodeHost: WasmHost = {
@@ -22,6 +30,7 @@ export const nodeHost: WasmHost = {
     remedy: "Leave it out for all cores.",
   }),
   startThreads,
+  afterKernels: () => void isAscii(LETTERS),
   memoryRemedy:
     "the system must allow that much address space beside Node's own, though little of it is used. " +
     "Raise the limit (ulimit -v unlimited) or the container's, or take the reference runtime.",

@@ -1,0 +1,21 @@
+// What a host does when kernels have run on the calling thread.
+
+import { expect, test } from "vitest";
+import { input } from "../../../src/graph/tensor.ts";
+import { add } from "../../../src/ops/elementwise.ts";
+import { nodeHost } from "../../../src/runtime/wasm/node/host.ts";
+import { startWasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
+
+test("the host's turn comes after every run, and once before the first", async () => {
+  let turns = 0;
+  const runtime = await startWasmRuntime({ ...nodeHost, afterKernels: () => turns++ }, { threads: 1 });
+  expect(turns).toBe(1);
+  const x = input("x", [3]);
+  const program = runtime.compile({ outputs: { y: add(x, x) } });
+  runtime.write(x, new Float32Array([1, 2, 3]));
+  const before = turns;
+  program.run();
+  program.run();
+  expect(turns).toBe(before + 2);
+  runtime.close();
+});
