@@ -42,7 +42,7 @@ export interface ScaledTraining {
   readonly residual: ScaledStep;
   readonly mhc: ScaledStep;
   readonly tokensPerSecond: number;
-  /** Tokens a second and GPU with mHC, over those of the first number of GPUs. */
+  /** Tokens a second and GPU with mHC, over those of the first number of GPUs that the model fits. */
   readonly efficiency: number;
   /** Of the whole training with mHC; undefined where its tokens are not known. */
   readonly days: number | undefined;
@@ -100,7 +100,7 @@ function shapesOf(
 ): Shape[] {
   const { model } = assumptions;
   const microBatches = (batch * stages) / gpus;
-  if (gpus % stages > 0 || !Number.isInteger(microBatches)) return [];
+  if (gpus % stages > 0 || stages > model.layers || !Number.isInteger(microBatches)) return [];
   const plan = planTraining(model, { hardware, gpus, pipeline: stages, batch });
   const { recomputed } = plan.memory;
   const exchangeOf = (which: "residual" | "mhc"): number =>
