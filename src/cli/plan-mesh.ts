@@ -63,6 +63,9 @@ export async function planMesh(options: PlanMeshOptions, command: Command): Prom
   const run = options.model === undefined ? undefined : readRunConfig(options.model);
   if (run) expectUnused(command, ["microBatch", "accumulate", "context"], "with a run, which has its own");
   const { data = 1, pipeline = 1, expert = 1 } = mesh;
+  if (pipeline === 1)
+    expectUnused(command, ["pipelineSchedule", "pipelineChunks"], "without --mesh pipeline=N of at least 2 stages");
+  if (schedule !== "interleaved") expectUnused(command, ["pipelineChunks"], "without --pipeline-schedule interleaved");
   const config = run ?? stepOf(options, data * expert);
   const runtime = await openRuntime({ runtime: "wasm", threads });
   try {

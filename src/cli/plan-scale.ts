@@ -128,5 +128,5 @@ function describe(
 
 ${drawTable([head, ...cells], { width: widthOf(process.stdout) })}
 
-Idle is the share of the pipeline's time in which a GPU does not compute; efficiency is tokens a second and GPU over those of the first row. Assumed, and nothing of it measured on hardware: matrix products reach ${showPercent(mfu)} of the peak (--mfu), mHC's kernels all of ${rate(assumptions.memory)}, a GPU's network ${rate(assumptions.network)}; where each comes from is in docs/planning.md, On more and more GPUs.`;
+Idle is the share of the pipeline's time in which a GPU does not compute; efficiency is tokens a second and GPU over those of the first row that has a shape. Assumed, and nothing of it measured on hardware: matrix products reach ${showPercent(mfu)} of the peak (--mfu), mHC's kernels all of ${rate(assumptions.memory)}, a GPU's network ${rate(assumptions.network)}; where each comes from is in docs/planning.md, On more and more GPUs.`;
 }

@@ -189,12 +189,14 @@ Examples:
   )
   .action(async (all: PlanCommandOptions, command: Command) => {
     if (all.mesh) return await planMesh({ ...all, mesh: all.mesh }, command);
+    expectUnused(command, ["pipelineSchedule", "pipelineChunks", "threads"], "without --mesh");
     if (all.scale) {
       if (all.hardware === THIS_MACHINE)
-        throw new Error("--scale simulates GPUs; --hardware must be one of them, or a file.");
+        throw new Error(
+          `--scale: --hardware ${THIS_MACHINE} is given, and only GPUs are simulated. Name one of them, or a file.`,
+        );
       return planScaling({ ...all, scale: all.scale }, hardwareOf(all.hardware).hardware, command);
     }
-    expectUnused(command, ["pipelineSchedule", "pipelineChunks", "threads"], "without --mesh");
     const {
       preset,
       model: place,

@@ -14,7 +14,6 @@ import { schedules } from "../training/parallel/schedules/table.ts";
 
 /** Make the folder of a timeline before anything is trained; throws an Error where it cannot be written there. */
 export function prepareTimeline(file: string): void {
-  if (isFolder(file)) throw new Error(`--timeline ${file}: that is a folder; name a file in it, such as step.html.`);
   try {
     mkdirSync(path.dirname(file), { recursive: true });
   } catch (error) {
@@ -22,6 +21,7 @@ export function prepareTimeline(file: string): void {
       cause: error,
     });
   }
+  if (isFolder(file)) throw new Error(`--timeline ${file}: that is a folder; name a file in it, such as step.html.`);
 }
 
 /**

@@ -85,8 +85,8 @@ function pairsOf({ runs }: Series, residual: Series): [RunData, RunData][] {
 
 /** "43.1 ± 2.0". */
 export function showEstimate({ mean: value, half }: Estimate, digits: number, signed = false): string {
-  // What rounds to 0 has no sign.
-  const rounded = Number(value.toFixed(digits)) || 0;
+  // What rounds to 0 has no sign: −0 + 0 is 0.
+  const rounded = Number(value.toFixed(digits)) + 0;
   const shown = rounded.toFixed(digits).replace("-", "−");
   const sign = signed && rounded > 0 ? "+" : "";
   return `${sign}${shown}${half === undefined ? "" : ` ± ${half.toFixed(digits)}`}`;

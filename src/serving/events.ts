@@ -12,7 +12,7 @@ import type { Context } from "hono";
 export interface EventStream {
   /** What the route answers: the response goes its own way. */
   readonly response: Response;
-  /** Send an event; wait for it before the next one. Nothing is sent to a client that has gone. */
+  /** Send an event; wait for it before the next one. Nothing is sent to a client that has gone, or after the end. */
   send(data: string): Promise<void> | undefined;
   end(): void;
 }
@@ -32,17 +32,22 @@ export function openEvents(context: Context, gone: () => void): EventStream {
     ...Object.fromEntries(context.body(null).headers),
     "Content-Type": "text/event-stream",
   });
+  let free: Promise<void> | undefined;
+  const untilFree = (): Promise<void> =>
+    new Promise((resolve) => {
+      const go = (): void => {
+        outgoing.off("drain", go).off("close", go);
+        free = undefined;
+        resolve();
+      };
+      outgoing.on("drain", go).on("close", go);
+    });
   return {
     response: RESPONSE_ALREADY_SENT,
     send(data) {
-      if (outgoing.destroyed || outgoing.write(`data: ${data}\n\n`)) return undefined;
-      return new Promise((resolve) => {
-        const go = (): void => {
-          outgoing.off("drain", go).off("close", go);
-          resolve();
-        };
-        outgoing.on("drain", go).on("close", go);
-      });
+      if (outgoing.destroyed || outgoing.writableEnded || outgoing.write(`data: ${data}\n\n`)) return undefined;
+      // Many texts of one answer may wait.
+      return (free ??= untilFree());
     },
     end: () => void outgoing.end(),
   };

@@ -220,7 +220,8 @@ function streamed(context: Context, job: Job, served: Served, watch: Watch): Res
       await events.send("[DONE]");
     } catch (error) {
       watch.abort(error);
-      await send(errorBody(asRequestError(error)));
+      // The last event: what other texts still have to say is not sent.
+      void send(errorBody(asRequestError(error)));
     } finally {
       watch.close();
       events.end();

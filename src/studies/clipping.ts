@@ -182,9 +182,10 @@ function page(studied: readonly StudiedRun<unknown>[]): StudyPage {
 
 /** @param losers the connections that lose without clipping: in loss with certainty, or by runs that diverge */
 function verdictOf(losers: readonly string[]): string {
-  if (losers.length === 0) return "There is nothing to replace at this size: no connection loses without clipping.";
+  if (losers.length === 0)
+    return "There is nothing to replace at this size: no connection loses with certainty without clipping.";
   if (losers.includes("mhc")) return "No: mHC loses without clipping.";
-  return `At this size it does: ${losers.map((one) => `\`${one}\``).join(" and ")} ${losers.length === 1 ? "loses" : "lose"} without clipping, and mHC does not.`;
+  return `At this size it does: ${losers.map((one) => `\`${one}\``).join(" and ")} ${losers.length === 1 ? "loses" : "lose"} without clipping, and mHC does not with certainty.`;
 }
 
 function cellOf(arm: Arm<unknown> | undefined): string {

@@ -197,11 +197,11 @@ function documentsOf(
   const beside = (label: string, words: readonly [better: string, worse: string, neither: string]): string => {
     const arm = reference && arms.find((one) => one.label === label);
     const found = arm && gap(arm);
-    if (!found) return "not measured";
+    if (!found) return "no loss to compare";
     return `${showFound(found, 4, true)} bits per byte beside mHC, ${excludesZero(found) ? words[found.mean < 0 ? 0 : 1] : words[2]}`;
   };
   return [
-    `The mHC paper (arXiv 2512.24880) finds HC 0.005 nats worse than mHC at 27B parameters, with noisy gradient norms and composite gains near 3,000. Here HC has ${beside("hc", ["which contradicts it: at this size free mixing is the better one, whatever its gain", "which agrees with it", "which neither agrees nor contradicts"])}.`,
+    `The mHC paper (arXiv 2512.24880) finds HC 0.005 nats worse than mHC at 27B parameters, with noisy gradient norms and composite gains near 3,000. Here HC has ${beside("hc", ["which does not agree: at this size and rate free mixing is the better one, whatever its gain", "which agrees with it", "which neither agrees nor contradicts"])}.`,
     `Several reports find H_res = I as good as mHC or better (iHC; SimpleHC; oHC, arXiv 2609.02672). Here the identity has ${beside("mhc:residualMap=identity", ["which agrees", "which contradicts them", "no certain difference, which agrees with “as good”"])}.`,
   ];
 }

@@ -314,7 +314,7 @@ function page(studied: readonly StudiedRun<Measured>[]): StudyPage {
   const changed = (intervention: string, set: string): Estimate | undefined =>
     all && over(all, ({ measured }) => measured?.changes?.[`${intervention} ${set}`]);
   return {
-    answer: `Beside the residual model, mHC buys these bits per byte: ${[say("in all sublayers", gain(all)), say("in the first half", gain(early)), say("in the second half", gain(late)), say("in attention", gain(attention)), say("in feed-forward", gain(feedForward)), say("in all sublayers but writing alone", gain(arms.get("mhc:maps=post")))].join(", ")}; ${say("the first half buys more than the second by", between(early, late))}. The search adds first ${order(walks[0]!)}, and removes first ${order(walks[1]!)} (layer and role, layers counted from 0)${leftText(walks[1]!.rounds, all)}.`,
+    answer: `Beside the residual model, mHC buys these bits per byte: ${[say("in all sublayers", gain(all)), say("in the first half", gain(early)), say("in the second half", gain(late)), say("in attention", gain(attention)), say("in feed-forward", gain(feedForward)), say("in all sublayers that learn only to write", gain(arms.get("mhc:maps=post")))].join(", ")}; ${say("the first half buys more than the second by", between(early, late))}. The search adds first ${order(walks[0]!)}, and removes first ${order(walks[1]!)} (layer and role, layers counted from 0)${leftText(walks[1]!.rounds, all)}.`,
     parts: [
       comparison(
         "Where mHC is",

@@ -203,7 +203,7 @@ function page(studied: readonly StudiedRun<Needs>[]): StudyPage {
       {
         title: "Deep and narrow, or shallow and wide",
         text: [
-          `All need the same operations a token, those of attention, of the head and of mHC's projections counted: the feed-forward blocks are as much narrower. Differences are from the residual model of ${shapeName(first)}.`,
+          `All need the same operations a token, those of attention, of the head and of mHC's projections counted: the inner width of the feed-forward blocks is chosen so. Differences are from the residual model of ${shapeName(first)}.`,
         ],
         table: [
           ["layers × width", "inner width", "connection", "bits per byte", "− shallow residual", ...needed],

@@ -327,13 +327,10 @@ function networkOf(model: ModelConfig, changeable: ReadonlyMap<number, Changeabl
 }
 
 function iterationsOf(connection: ConnectionConfig): { iterations?: number } {
-  if (
-    connection.kind !== "mhc" ||
-    !mapsOf(connection).res ||
-    !(connection.residualMap ?? "sinkhorn").startsWith("sinkhorn")
-  )
-    return {};
-  return { iterations: connection.iterations };
+  if (connection.kind !== "mhc" || !mapsOf(connection).res) return {};
+  const { residualMap = "sinkhorn", iterations } = connection;
+  // "sinkhorn-adaptive" ends by its error, whatever the number.
+  return residualMap === "sinkhorn" || residualMap === "sinkhorn-implicit" ? { iterations } : {};
 }
 
 /** The model with another number of Sinkhorn-Knopp iterations in some sublayers. */

@@ -45,7 +45,7 @@ export async function lintLoss(
   const { connection } = config.model;
   if (isMixed(connection) || connection.kind !== "mhc" || (connection.residualMap ?? "sinkhorn") !== "sinkhorn")
     return undefined;
-  if ((connection.maps ?? "all") !== "all") return undefined;
+  if ((connection.maps ?? "all") !== "all" || connection.active !== undefined) return undefined;
   if (!config.data.prepared) return undefined;
   const model: ModelConfig = { ...config.model, connection: { ...connection, convention } };
   const weights = readSafetensors(file).tensors;

@@ -10,9 +10,11 @@ import { logProbability } from "../../src/model/sampling.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { readChatTemplate } from "../../src/serving/chat-template.ts";
+import type { WrittenText } from "../../src/serving/engine.ts";
 import { likelyOf } from "../../src/serving/likely.ts";
 import { type ApiServer, listenForApi } from "../../src/serving/listen.ts";
 import type { Served } from "../../src/serving/served.ts";
+import type { TokenEvent } from "../../src/serving/writing.ts";
 import { collect } from "../collect.ts";
 import { normal, uniform } from "../ops/harness.ts";
 import { servedOn } from "./served.ts";
@@ -226,6 +228,29 @@ test("a deadline ends what is not ready", async () => {
   expect(await answer.text()).toContain("deadline");
   await expect.poll(() => served.engine.load.active).toBe(0);
   await late.close();
+});
+
+test("a text that fails ends the stream of several, whatever the others still have to say", async () => {
+  const event: TokenEvent = { token: 65, ofPrompt: false };
+  async function* events(count: number): AsyncGenerator<TokenEvent> {
+    for (let i = 0; i < count; i++) yield event;
+    if (count === 0) throw new Error("no memory");
+  }
+  const submit = (requests: readonly unknown[]): WrittenText[] =>
+    requests.map((_, index) => ({ events: events(100 * index), end: "length", stop() {} }));
+  const engine = { ...served.engine, submit };
+  const failing = await listenForApi({ ...served, engine }, { host: "127.0.0.1", port: 0, deadline: 60 });
+  try {
+    const answer = await fetch(`${failing.url}v1/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model, prompt, n: 2, stream: true }),
+    });
+    expect(await answer.text()).toMatch(/data: \{"error":.*\n\n$/);
+    expect((await fetch(`${failing.url}health`)).status).toBe(200);
+  } finally {
+    await failing.close();
+  }
 });
 
 test("a key is asked for, but not by /health", async () => {

@@ -17,8 +17,8 @@ import type { Layout } from "../layout.ts";
 import { planTraining } from "../plan.ts";
 import { trainedTokens } from "../presets.ts";
 import { type ScheduleName, schedules } from "../../training/parallel/schedules/table.ts";
-import type { PipelineCosts } from "../../training/parallel/schedules/task.ts";
 import { fullOverlap, layerCosts, noOverlap } from "./layer-costs.ts";
+import type { TimelineReport } from "./measure.ts";
 import { type ConnectionCost, type LayerAssumptions, layerTimes } from "./paper-times.ts";
 import { simulateSchedule, type SimulatedSchedule } from "./schedules.ts";
 
@@ -42,7 +42,7 @@ export interface ScaledTraining {
   readonly residual: ScaledStep;
   readonly mhc: ScaledStep;
   readonly tokensPerSecond: number;
-  /** Tokens a second and GPU with mHC, over those of the first number of GPUs. */
+  /** Tokens a second and GPU with mHC, over those of the first number of GPUs that the model fits. */
   readonly efficiency: number;
   /** Of the whole training with mHC; undefined where its tokens are not known. */
   readonly days: number | undefined;
@@ -71,9 +71,10 @@ export function planScale(
   expectWhole("planScale", "batch", batch, 1, MOST_COUNT);
   const { model } = assumptions;
   const tokens = trainedTokens(model);
+  const simulated = createReports(assumptions);
   const found = gpus.map((many) =>
     stageCounts
-      .flatMap((stages) => shapesOf(assumptions, { gpus: many, stages }, { hardware, batch }))
+      .flatMap((stages) => shapesOf(assumptions, { gpus: many, stages }, { hardware, batch }, simulated))
       .reduce<Shape | undefined>((a, b) => (a && a.mhc.seconds <= b.mhc.seconds ? a : b), undefined),
   );
   const perStep = batch * model.context;
@@ -90,6 +91,30 @@ export function planScale(
   );
 }
 
+type Reports = (
+  schedule: ScheduleName,
+  shape: { readonly stages: number; readonly microBatches: number },
+  connection: ConnectionCost,
+) => TimelineReport;
+
+/** What is simulated; a pipeline that several numbers of GPUs have is simulated once. */
+function createReports(assumptions: LayerAssumptions): Reports {
+  const known = new Map<string, TimelineReport>();
+  return (schedule, { stages, microBatches }, connection) => {
+    const key = [schedule, stages, microBatches, connection].join(" ");
+    const found = known.get(key);
+    if (found) return found;
+    const shape = { stages, microBatches, chunks: 1 };
+    const chunks = schedules[schedule].chunks(shape);
+    const layers = Math.ceil((assumptions.model.layers + headLayers(assumptions)) / stages / chunks);
+    const { times } = layerTimes(assumptions, connection);
+    const overlap = connection === "mhc" ? fullOverlap : noOverlap;
+    const { report } = simulateSchedule(schedule, shape, () => layerCosts(times, layers, overlap));
+    known.set(key, report);
+    return report;
+  };
+}
+
 type Shape = Omit<ScaledTraining, "tokensPerSecond" | "efficiency" | "days">;
 
 /** What so many GPUs can do in so many stages: each schedule that runs and fits. */
@@ -97,10 +122,11 @@ function shapesOf(
   assumptions: LayerAssumptions,
   { gpus, stages }: { readonly gpus: number; readonly stages: number },
   { hardware, batch }: ScaleOptions,
+  simulated: Reports,
 ): Shape[] {
   const { model } = assumptions;
   const microBatches = (batch * stages) / gpus;
-  if (gpus % stages > 0 || !Number.isInteger(microBatches)) return [];
+  if (gpus % stages > 0 || stages > model.layers || !Number.isInteger(microBatches)) return [];
   const plan = planTraining(model, { hardware, gpus, pipeline: stages, batch });
   const { recomputed } = plan.memory;
   const exchangeOf = (which: "residual" | "mhc"): number =>
@@ -110,18 +136,14 @@ function shapesOf(
   return candidates.flatMap((schedule): Shape[] => {
     const shape = { stages, microBatches, chunks: 1 };
     if (schedules[schedule].refuses(shape) !== undefined) return [];
-    const chunks = schedules[schedule].chunks(shape);
     const twice = schedule === "dualpipe" ? recomputed.bytes.weights + recomputed.bytes.gradients : 0;
     const memoryBytes = recomputed.total + twice;
     if (memoryBytes > hardware.memoryBytes) return [];
-    const layers = Math.ceil((model.layers + headLayers(assumptions)) / stages / chunks);
     const step = (connection: ConnectionCost): ScaledStep => {
-      const { times, unit } = layerTimes(assumptions, connection);
-      const overlap = connection === "mhc" ? fullOverlap : noOverlap;
-      const { makespan, busy } = longPipeline(microBatches, stages, (many) => {
-        const costs = (): PipelineCosts => layerCosts(times, layers, overlap);
-        return simulateSchedule(schedule, { ...shape, microBatches: many }, costs);
-      });
+      const { unit } = layerTimes(assumptions, connection);
+      const { makespan, busy } = longPipeline(microBatches, stages, (many) => ({
+        report: simulated(schedule, { stages, microBatches: many }, connection),
+      }));
       const exchange = exchangeOf(connection);
       return { seconds: makespan * unit * model.context + exchange, exchange, idle: 1 - busy / makespan };
     };

@@ -34,3 +34,9 @@ test("more GPUs are faster, each of them does less, and what does not fit is lef
   expect(planScale(paper27b, [256], { hardware: small, batch: 1280 })).toEqual([undefined]);
   expect(planScale(paper27b, [2048], { hardware, batch: 3 })).toEqual([undefined]);
 });
+
+test("a model of few layers is planned in as many stages as it has layers, or fewer", () => {
+  const model = { ...paper27b.model, layers: 6 };
+  const [found] = planScale({ ...paper27b, model }, [64], { hardware, batch: 1280 });
+  expect(found!.layout.pipeline).toBeLessThanOrEqual(4);
+});

@@ -120,7 +120,7 @@ function expectProduct(
   }
 }
 
-const sizes = [1, 2, 5, 6, 7, 15, 16, 17, 47, 48, 49, 100];
+const sizes = [1, 2, 5, 6, 7, 8, 15, 16, 17, 47, 48, 49, 100];
 const cube: readonly Shape[] = sizes.flatMap((M) => sizes.flatMap((N) => sizes.map((K) => ({ M, N, K }))));
 
 function packed(

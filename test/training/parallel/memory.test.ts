@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
-import { predictRanks } from "../../../src/training/parallel/memory.ts";
+import { predictRanks, type RankMemory } from "../../../src/training/parallel/memory.ts";
 import type { MeshSize } from "../../../src/training/parallel/mesh.ts";
 import type { ScheduleName } from "../../../src/training/parallel/schedules/table.ts";
 import { createSpreadTrainer } from "../../../src/training/parallel/spread.ts";
@@ -23,10 +23,12 @@ test.each(cases)("%j on %j by %s", async (changes, mesh, schedule) => {
   const ranks = mesh.data * mesh.pipeline * mesh.expert;
   const config = { ...tinyTraining("mhc", changes), batch: 1, accumulate: 4 * mesh.data * mesh.expert };
   const plan = { mesh, schedule, chunks: 1 } as const;
+  let prediction: RankMemory[] | undefined;
   const has = await onAll(createWorld(ranks, { deadline: 60 }), async (world) => {
     const runtime = await createWasmRuntime({ threads: 1 });
     try {
-      const predicted = predictRanks(config, runtime.machine, plan)[world.rank]!;
+      // All ranks have the same machine: one prediction serves them.
+      const predicted = (prediction ??= predictRanks(config, runtime.machine, plan))[world.rank]!;
       const trainer = createSpreadTrainer(runtime, config, tinyBatches(config), world, plan);
       for (let step = 0; step < 2; step++) {
         await trainer.trainStep({ instruments: step === 0 && (world.rank === 0 || mesh.expert * mesh.pipeline > 1) });

@@ -2,7 +2,8 @@
 //
 // Every rank has the parameters of its stage alone. A step is the stage's part of the schedule (run-schedule.ts), then the
 // exchange among those that have the same parameters (../exchange.ts), whose norm is that of the gradients of all stages.
-// Between steps it answers what any trainer does; instruments are read by all stages together; text, which needs the whole model at once, it cannot write.
+// Between steps it answers what any trainer does. Instruments are read by all stages together. It writes no text, which needs
+// the whole model at once.
 
 import type { Batches } from "../../../data/batches.ts";
 import { type Parameter, parameterCount, trainedParameters } from "../../../graph/parameters.ts";
