@@ -1,7 +1,7 @@
 // What a host does when kernels have run on the calling thread.
 
 import { expect, test } from "vitest";
-import { input } from "../../../src/graph/tensor.ts";
+import { input } from "../../../src/graph/state.ts";
 import { add } from "../../../src/ops/elementwise.ts";
 import { nodeHost } from "../../../src/runtime/wasm/node/host.ts";
 import { startWasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
