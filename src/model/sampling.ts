@@ -10,8 +10,6 @@
 // The next token is drawn in proportion to the remaining probabilities. Equally likely tokens are ordered by their
 // ids, so that the choice depends on the scores alone.
 
-import { exponential } from "../basics/exponential.ts";
-
 /** How to choose from a distribution. An absent option changes nothing, except for the temperature. */
 export interface SamplingRules {
   /** 0 takes the most likely token; 1 samples from the model's distribution. Default 0.8. */
@@ -71,7 +69,7 @@ export function nextTokens(
   const highest = penalised[best]!;
   const weights = new Float64Array(scores.length);
   let kept: ArrayLike<number> = all(scores.length);
-  for (let i = 0; i < weights.length; i++) weights[i] = exponential((penalised[i]! - highest) / temperature);
+  for (let i = 0; i < weights.length; i++) weights[i] = Math.exp((penalised[i]! - highest) / temperature);
   if (topK < weights.length || topP < 1) kept = mostLikely(penalised, weights, topK, topP);
   // The most likely token has weight 1, so a weight is relative to that.
   if (minP > 0) kept = atLeast(minP, kept, weights);
@@ -123,7 +121,7 @@ export function logProbabilities(scores: ArrayLike<number>): LogProbabilities {
   const best = largestIndex(scores);
   const highest = scores[best]!;
   let sum = 0;
-  for (let i = 0; i < scores.length; i++) sum += exponential(scores[i]! - highest);
+  for (let i = 0; i < scores.length; i++) sum += Math.exp(scores[i]! - highest);
   const logSum = Math.log(sum);
   return { best, of: (token) => scores[token]! - highest - logSum };
 }

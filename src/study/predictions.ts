@@ -8,7 +8,6 @@
 //
 // Shapes: N tokens of a batch, V tokens of the vocabulary; logs [N, V].
 
-import { exponential } from "../basics/exponential.ts";
 import { createParameters } from "../graph/parameters.ts";
 import { languageModel } from "../model/language-model.ts";
 import type { Batch } from "../data/batches.ts";
@@ -60,7 +59,7 @@ export function logSoftmax(logits: ArrayLike<number>, V: number): Float32Array {
     let largest = -Infinity;
     for (const value of row) if (value > largest) largest = value;
     let total = 0;
-    for (const value of row) total += exponential(value - largest);
+    for (const value of row) total += Math.exp(value - largest);
     const shift = largest + Math.log(total);
     for (let v = 0; v < V; v++) row[v]! -= shift;
   }

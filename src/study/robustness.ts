@@ -18,7 +18,6 @@
 //
 // Shapes: N tokens of a batch, V tokens of the vocabulary; logits [N, V].
 
-import { exponential } from "../basics/exponential.ts";
 import { expectTrainingConfig } from "../training/config.ts";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { mean } from "../basics/numbers.ts";
@@ -157,7 +156,7 @@ function compare(before: Float32Array, after: Float32Array, V: number, counts: (
     let [first, second] = [0, 0];
     for (let v = 0; v < V; v++) {
       const [p, q] = [before[row * V + v]!, after[row * V + v]!];
-      divergence += exponential(p) * (p - q);
+      divergence += Math.exp(p) * (p - q);
       if (p > before[row * V + first]!) first = v;
       if (q > after[row * V + second]!) second = v;
     }

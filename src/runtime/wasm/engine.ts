@@ -80,12 +80,12 @@ export async function startEngine(host: WasmHost, options: EngineOptions): Promi
     const ended = others?.askEnded();
     if (ended !== undefined) recordTrap(memory, control, 0, new Error(ended));
   };
-  const turns = createTurns();
+  const afterKernels = (): void => host.afterKernels?.();
+  const turns = createTurns(afterKernels);
   const { exports, names } = instantiate(module, memory, look, turns.take);
   const panelWidth = build === "simd" ? 8 : probePanelWidth(exports, memory, probe).panelWidth;
   exports.setPanelWidth(panelWidth);
-  const clear = (): void => host.afterKernels?.();
-  clear();
+  afterKernels();
   const [own = 0, ...otherScratch] = scratch;
   others = await host.startThreads(
     otherScratch.map((each) => ({ module, memory, control, threads, scratch: each, panelWidth })),
@@ -101,15 +101,15 @@ export async function startEngine(host: WasmHost, options: EngineOptions): Promi
     kernels: names,
     reach: grow,
     expectSound: () => watch.expectSound(others.ended()),
-    over: watch.over,
-    run(base, meanwhile) {
-      turns.over(meanwhile, () => exports.startProgram(control, base, threads, own));
-      clear();
+    over(calls, work) {
+      try {
+        return watch.over(calls, work);
+      } finally {
+        afterKernels();
+      }
     },
-    runTask({ record, begin, end }) {
-      exports.runOne(control, record, begin, end, own);
-      clear();
-    },
+    run: (base, meanwhile) => turns.over(meanwhile, () => exports.startProgram(control, base, threads, own)),
+    runTask: ({ record, begin, end }) => exports.runOne(control, record, begin, end, own),
     stop() {
       if (threads > 1) {
         const words = new Int32Array(memory.buffer, control, CONTROL_BYTES / 4);
@@ -122,14 +122,22 @@ export async function startEngine(host: WasmHost, options: EngineOptions): Promi
   };
 }
 
-/** The host's turns within a program. What one throws waits for the end: the other threads must come to their barriers. */
-function createTurns(): { take(): void; over(meanwhile: (() => void) | undefined, work: () => void): void } {
+/**
+ * The host's turns within a program. What one throws waits for the end: the other threads must come to their barriers.
+ *
+ * @param before called before each turn
+ */
+function createTurns(before: () => void): {
+  take(): void;
+  over(meanwhile: (() => void) | undefined, work: () => void): void;
+} {
   let current: (() => void) | undefined;
   let failure: { readonly error: unknown } | undefined;
   return {
     take() {
       if (!current || failure) return;
       try {
+        before();
         current();
       } catch (error) {
         failure = { error };

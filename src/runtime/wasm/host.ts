@@ -45,7 +45,7 @@ export interface WasmHost {
   threads(): { readonly usual: number; readonly most: number; readonly remedy: string };
   /** Start one thread for each entry, and wait until all are ready; when one fails the others are ended too. */
   startThreads(each: readonly ThreadStart[]): Promise<Threads>;
-  /** Called when kernels have run on the calling thread, before other code does. */
+  /** Called when kernels have run on the calling thread, before code that does other things. */
   afterKernels?(): void;
   /** What to do where no addresses are left for a memory. */
   readonly memoryRemedy: string;

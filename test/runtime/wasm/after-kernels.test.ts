@@ -6,7 +6,7 @@ import { add } from "../../../src/ops/elementwise.ts";
 import { nodeHost } from "../../../src/runtime/wasm/node/host.ts";
 import { startWasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
 
-test("the host's turn comes after every run, and once before the first", async () => {
+test("the host is called after every run and every profile, and once before the first", async () => {
   let turns = 0;
   const runtime = await startWasmRuntime({ ...nodeHost, afterKernels: () => turns++ }, { threads: 1 });
   expect(turns).toBe(1);
@@ -17,5 +17,8 @@ test("the host's turn comes after every run, and once before the first", async (
   program.run();
   program.run();
   expect(turns).toBe(before + 2);
+  // Not within: its times are those of the kernels.
+  await program.profile!(3);
+  expect(turns).toBe(before + 3);
   runtime.close();
 });
