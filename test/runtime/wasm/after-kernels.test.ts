@@ -18,7 +18,7 @@ test("the host is called after every run and every profile, and once before the 
   program.run();
   expect(turns).toBe(before + 2);
   // Not within: its times are those of the kernels.
-  await program.profile!(3);
+  program.profile(3);
   expect(turns).toBe(before + 3);
   runtime.close();
 });
