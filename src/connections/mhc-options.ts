@@ -23,11 +23,9 @@ import {
 import { learnedMapNames, learnedMaps, type LearnedMaps, type LearnedMapsName } from "./learned-maps.ts";
 import { learnedSlack } from "./manifolds/learned-slack.ts";
 import { expectSupport, type ResidualMap } from "./manifolds/residual-map.ts";
-import { sinkhornMap } from "./manifolds/sinkhorn.ts";
 import { sinkhornAdaptiveMap } from "./manifolds/sinkhorn-adaptive.ts";
 import { expectTolerance, LEAST_TOLERANCE } from "../ops/sinkhorn-until.ts";
-import { sinkhornImplicitMap } from "./manifolds/sinkhorn-implicit.ts";
-import { type ResidualMapName, residualMapNames, residualMaps } from "./manifolds/table.ts";
+import { iteratedMap, type ResidualMapName, residualMapNames } from "./manifolds/table.ts";
 
 /** The options of mHC. */
 export interface MhcOptions {
@@ -304,11 +302,9 @@ function residualMapOf(
   tolerance: number | undefined,
   slack: number | undefined,
 ): ResidualMap {
-  if (name === "sinkhorn") return sinkhornMap(iterations);
-  if (name === "sinkhorn-implicit") return sinkhornImplicitMap(iterations);
   if (name === "sinkhorn-adaptive") return sinkhornAdaptiveMap(tolerance);
   if (name === "learned-slack") return learnedSlack(slack);
-  return residualMaps[name];
+  return iteratedMap(name, iterations);
 }
 
 function expectAdaptive(residualMap: ResidualMapName, tolerance: number): void {

@@ -26,10 +26,13 @@ import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/bounds.ts";
 import { count } from "../basics/schemas.ts";
 import { ALPHA, PHI_DEVIATION } from "../connections/initialisation.ts";
 import { identities } from "../connections/manifolds/identity.ts";
-import type { ResidualMap } from "../connections/manifolds/residual-map.ts";
-import { sinkhornMap } from "../connections/manifolds/sinkhorn.ts";
-import { sinkhornImplicitMap } from "../connections/manifolds/sinkhorn-implicit.ts";
-import { iteratedMaps, type ResidualMapName, residualMapNames, residualMaps } from "../connections/manifolds/table.ts";
+import {
+  iteratedMap,
+  iteratedMaps,
+  type ResidualMapName,
+  residualMapNames,
+  residualMaps,
+} from "../connections/manifolds/table.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import { rowCount, type Tensor } from "../graph/tensor.ts";
 import { batchedMatmul } from "../ops/batched-matmul.ts";
@@ -82,16 +85,15 @@ export function headMixingMisfit(mixing: HeadMixingConfig, { width, heads, kvHea
   if (iterations !== undefined && !iteratedMaps.includes(map))
     return `iterations is given, and the map ${map} does not iterate; leave it out, or take one of ${iteratedMaps.join(", ")}`;
   if (residualMaps[map].annealed) return `the map ${map} is not one for heads; it has a slack that a connection trains`;
-  for (const [part, count, name] of [
+  for (const [part, n, name] of [
     ["values", kvHeads, "kvHeads"],
     ["logits", heads, "heads"],
   ] as const) {
     if (!mixes(mixing, part)) continue;
-    if (count < 2) return `${part} of one head cannot mix; ${name} is ${count} and must be at least 2`;
-    if (count > MOST_STREAMS)
-      return `${part} of ${count} heads are given to be mixed; ${name} must be at most ${MOST_STREAMS}`;
-    const fits = residualMaps[map].supports(count);
-    if (fits !== true) return `the map ${map} does not mix the ${part} of ${count} heads: ${fits}`;
+    if (n < 2) return `${part} of one head cannot mix; ${name} is ${n} and must be at least 2`;
+    if (n > MOST_STREAMS) return `${part} of ${n} heads are given to be mixed; ${name} must be at most ${MOST_STREAMS}`;
+    const fits = residualMaps[map].supports(n);
+    if (fits !== true) return `the map ${map} does not mix the ${part} of ${n} heads: ${fits}`;
   }
   const columns = (width / heads) * kvHeads;
   if (mixes(mixing, "logits") && columns > MOST_COLUMNS)
@@ -105,7 +107,7 @@ function mixingMatrices(
   { dynamic, map: name = "sinkhorn", iterations }: HeadMixingConfig,
   { width, n }: { readonly width: number; readonly n: number },
 ): (x_NC: Tensor) => Tensor {
-  const map = mapOf(name, iterations);
+  const map = iteratedMap(name, iterations);
   const fixed = map.fixed?.(n) ?? 0;
   const own = map.size(n) - fixed;
   const start = map.bias(n);
@@ -131,14 +133,6 @@ function mixingMatrices(
     return reshape(map.project(logits_NS, n), [N, n, n]);
   };
 }
-
-const iterated: Readonly<Partial<Record<ResidualMapName, (iterations?: number) => ResidualMap>>> = {
-  sinkhorn: sinkhornMap,
-  "sinkhorn-implicit": sinkhornImplicitMap,
-};
-
-const mapOf = (name: ResidualMapName, iterations: number | undefined): ResidualMap =>
-  iterated[name]?.(iterations) ?? residualMaps[name];
 
 /** Attention whose heads mix: [B, T, (H + 2K) D] as `attend` takes it, and the block's input [N, C] → [B, T, H D]. */
 export type MixedAttend = (qkv_BTE: Tensor, x_NC: Tensor, attend: Attending["attend"], layer: number) => Tensor;

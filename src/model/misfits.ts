@@ -52,8 +52,8 @@ export function misfits(model: Sizes): [field: keyof Sizes, message: string][] {
   if (model.valueResidual && model.keyValues)
     problems.push(["keyValues", "valueResidual carries the values already; leave out one of the two"]);
   if (problems.length === 0) {
-    const heads = model.headMixing && headMixingMisfit(model.headMixing, model);
-    if (heads !== undefined) problems.push(["headMixing", heads]);
+    const mixing = model.headMixing && headMixingMisfit(model.headMixing, model);
+    if (mixing !== undefined) problems.push(["headMixing", mixing]);
     const carried = model.keyValues && keyValuesMisfit(model.keyValues);
     if (carried !== undefined) problems.push(["keyValues", carried]);
   }

@@ -52,8 +52,13 @@ export const residualMapNames = [
 /** One of the names of `residualMaps`. */
 export type ResidualMapName = (typeof residualMapNames)[number];
 
+const iterated: Readonly<Partial<Record<ResidualMapName, (iterations?: number) => ResidualMap>>> = {
+  sinkhorn: sinkhornMap,
+  "sinkhorn-implicit": sinkhornImplicitMap,
+};
+
 /** The choices that iterate as often as `iterations` says. */
-export const iteratedMaps: readonly ResidualMapName[] = ["sinkhorn", "sinkhorn-implicit"];
+export const iteratedMaps = Object.keys(iterated) as readonly ResidualMapName[];
 
 /** Every choice for H_res by name; formulas, sources and guarantees are in docs/manifolds.md. */
 export const residualMaps: Readonly<Record<ResidualMapName, ResidualMap>> = {
@@ -80,3 +85,7 @@ export const residualMaps: Readonly<Record<ResidualMapName, ResidualMap>> = {
   "learned-mixture": learnedMixture,
   "learned-slack": learnedSlack(),
 };
+
+/** A choice that iterates so often, where it does as `iterations` says. */
+export const iteratedMap = (name: ResidualMapName, iterations: number | undefined): ResidualMap =>
+  iterated[name]?.(iterations) ?? residualMaps[name];
