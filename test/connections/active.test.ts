@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { mhc } from "../../src/connections/mhc.ts";
 import { type ConnectionConfig, connectionSchema } from "../../src/connections/table.ts";
-import { createParameters } from "../../src/graph/parameters.ts";
+import { createParameters, type Parameter } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { gradients } from "../../src/ops/gradients.ts";
@@ -13,6 +13,7 @@ import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { createTrainer } from "../../src/training/trainer.ts";
 import { collect, oneByOne } from "../collect.ts";
+import { scoresOfWhole } from "../model/tiny.ts";
 import { tinyBatches, tinyTraining } from "../training/tiny.ts";
 
 let wasm: WasmRuntime;
@@ -22,17 +23,17 @@ afterAll(() => wasm.close());
 const connectionOf = (options: object): ConnectionConfig => connectionSchema.parse({ kind: "mhc", ...options });
 const text = [1, 5, 3, 7, 2, 9];
 
+/** With α and φ large enough that tokens differ. */
+const valuesOf = (parameter: Parameter): number[] =>
+  parameter.part === "alpha"
+    ? [1, 1, 1, 1]
+    : Array.from(initialValues(parameter, 3), (value) => (parameter.part === "phi" ? 20 * value : value));
+
 /** A model whose tokens differ in what they choose; the tokens are given. */
 function modelWith(runtime: Pick<WasmRuntime, "write">, options: object) {
   const parameters = createParameters();
   const model = languageModel(tinyTraining("mhc", { model: { connection: connectionOf(options) } }).model, parameters);
-  for (const each of parameters.all)
-    runtime.write(
-      each.tensor,
-      each.part === "alpha"
-        ? [1, 1, 1, 1]
-        : Array.from(initialValues(each, 3), (value) => (each.part === "phi" ? 20 * value : value)),
-    );
+  for (const each of parameters.all) runtime.write(each.tensor, valuesOf(each));
   const tokens = input("tokens", [1, text.length], "i32");
   runtime.write(tokens, text);
   return { model, parameters, tokens };
@@ -130,19 +131,10 @@ test("the gradient of every parameter is that of finite differences, in float64"
     outputs: { loss, ...Object.fromEntries(own.map(({ name }, i) => [name, found[i]!])) },
   });
   program.run();
-  for (const { name, tensor, part } of own) {
+  for (const each of own) {
+    const { name, tensor } = each;
     const gradient = [...program.readNow(name as "loss")];
-    const scale = part === "phi" ? 20 : 1;
-    const values =
-      part === "alpha"
-        ? [1, 1, 1, 1]
-        : Array.from(
-            initialValues(
-              own.find((each) => each.name === name)!,
-              3,
-            ),
-            (v) => scale * v,
-          );
+    const values = valuesOf(each);
     for (let at = 0; at < values.length; at += Math.ceil(values.length / 7)) {
       const lossAt = (moved: number): number => {
         const changed = values.slice();
@@ -174,10 +166,8 @@ test.each([
   expect(await collect(trainer.generate([1, 2], { maxTokens: 3, random: () => 0.5 }))).toHaveLength(3);
 
   const [exact, fast] = [createReferenceRuntime(), wasm].map((runtime) => {
-    const { model, tokens } = modelWith(runtime, options);
-    const program = runtime.compile({ outputs: { logits: model.logits(model.hidden(tokens).hidden_NC) } });
-    program.run();
-    return [...program.readNow("logits")];
+    const { model } = modelWith(runtime, options);
+    return scoresOfWhole(runtime, model, text);
   });
   const far = options.streamPrecision === "bfloat16" ? 0.1 : 1e-3;
   exact!.forEach((value, at) => expect(Math.abs(value - fast![at]!)).toBeLessThan(far));

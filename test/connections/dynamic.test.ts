@@ -13,6 +13,7 @@ import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { createTrainer } from "../../src/training/trainer.ts";
 import { collect, oneByOne } from "../collect.ts";
+import { scoresOfWhole } from "../model/tiny.ts";
 import { tinyBatches, tinySize, tinyTraining } from "../training/tiny.ts";
 
 let wasm: WasmRuntime;
@@ -115,11 +116,7 @@ test.each([
   const parameters = createParameters();
   const model = languageModel(config.model, parameters);
   for (const each of parameters.all) wasm.write(each.tensor, initialValues(each, 3));
-  const given = input("tokens", [1, text.length], "i32");
-  const program = wasm.compile({ outputs: { logits: model.logits(model.hidden(given).hidden_NC) } });
-  wasm.write(given, text);
-  program.run();
-  const whole = [...program.readNow("logits")];
+  const whole = scoresOfWhole(wasm, model, text);
   const decoder = createDecoder(wasm, model, 1);
   const rows = text.map((token, position) => ({ slot: 0, position, token }));
   const V = tinySize.vocabulary;

@@ -27,7 +27,7 @@ import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
-import { runTiny, tinyConfig, tinyModel, tinyText, tinyValues } from "../model/tiny.ts";
+import { expectCausal, runTiny, tinyConfig, tinyModel, tinyValues } from "../model/tiny.ts";
 import { type BuiltCase, checkFiniteDifferences, normal, relativeError, runCase, uniform } from "../ops/harness.ts";
 
 let wasm: SynchronousRuntime;
@@ -262,23 +262,7 @@ test("what a model says of a token depends on no later one, with every connectio
   const kinds = ["highway", "dense", "frac", "attention-residuals", "gated-residual"] as const;
   for (const kind of kinds) {
     const tiny = tinyModel(tinyConfig(kind, { valueResidual: true }));
-    const values = tinyValues(tiny, 0.1);
-    const [context, vocabulary] = [tiny.config.context, tiny.config.vocabulary];
-    const program = wasm.compile({ outputs: { logits: tiny.logits } });
-    for (const { name, tensor } of tiny.parameters.all) wasm.write(tensor, values.get(name)!);
-    const { tokens } = tinyText(tiny.config);
-    const run = (text: number[]): number[] => {
-      wasm.write(tiny.tokens, text);
-      program.run();
-      return [...program.readNow("logits")];
-    };
-    const before = run(tokens);
-    const after = run(tokens.map((token, i) => (i % context >= 4 ? (token + 1) % vocabulary : token)));
-    for (let position = 0; position < context; position++) {
-      const part = [position * vocabulary, (position + 1) * vocabulary] as const;
-      if (position < 4) expect(after.slice(...part), kind).toEqual(before.slice(...part));
-      else expect(after.slice(...part), kind).not.toEqual(before.slice(...part));
-    }
+    expectCausal(wasm, tiny, tinyValues(tiny, 0.1));
   }
 });
 

@@ -2,7 +2,6 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { mhcConventionNames } from "../../src/connections/conventions/table.ts";
-import { input } from "../../src/graph/state.ts";
 import { connectionKinds, defaultConnection } from "../../src/connections/table.ts";
 import { type ModelConfig, parseConnection } from "../../src/model/config.ts";
 import { createDecoder } from "../../src/model/decoder.ts";
@@ -11,22 +10,13 @@ import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { relativeError, uniform } from "../ops/harness.ts";
-import { modelOn, tinyConfig } from "./tiny.ts";
+import { modelOn, scoresOfWhole, tinyConfig } from "./tiny.ts";
 import { oneByOne } from "../collect.ts";
 
 const AWAY = { seed: 5, noise: 0.2 };
 let wasm: SynchronousRuntime;
 beforeAll(async () => void (wasm = await createWasmRuntime({ threads: 2 })));
 afterAll(() => wasm.close());
-
-/** The scores after every token of a text, read at once without a cache: [length, V]. */
-function scoresOfWhole(runtime: SynchronousRuntime, model: LanguageModel, text: readonly number[]): number[] {
-  const tokens = input("tokens", [1, text.length], "i32");
-  const program = runtime.compile({ outputs: { logits: model.logits(model.hidden(tokens).hidden_NC) } });
-  runtime.write(tokens, text);
-  program.run();
-  return [...program.readNow("logits")];
-}
 
 function textOf({ context, vocabulary }: ModelConfig, seed = 3): number[] {
   const random = uniform(seed);

@@ -1,5 +1,6 @@
 // Question: which model is small enough to be checked entry by entry?
 
+import { expect } from "vitest";
 import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters, type ParameterSet } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
@@ -124,4 +125,38 @@ export function modelOn(
       initialValues(parameter, 1).map((value) => value + noise * normal(random)),
     );
   return model;
+}
+
+/** The scores after every token of a text, read at once without a cache: [length, V]. */
+export function scoresOfWhole(runtime: SynchronousRuntime, model: LanguageModel, text: readonly number[]): number[] {
+  const tokens = input("tokens", [1, text.length], "i32");
+  const program = runtime.compile({ outputs: { logits: model.logits(model.hidden(tokens).hidden_NC) } });
+  runtime.write(tokens, text);
+  program.run();
+  return [...program.readNow("logits")];
+}
+
+/** Expect that other tokens from position 4 on change all scores of the first text from there, and none before. */
+export function expectCausal(
+  runtime: SynchronousRuntime,
+  tiny: TinyModel,
+  values: ReadonlyMap<string, Float32Array>,
+): void {
+  const { context, vocabulary, connection } = tiny.config;
+  const program = runtime.compile({ outputs: { logits: tiny.logits } });
+  for (const { name, tensor } of tiny.parameters.all) runtime.write(tensor, values.get(name)!);
+  const { tokens } = tinyText(tiny.config);
+  const run = (text: readonly number[]): number[] => {
+    runtime.write(tiny.tokens, text);
+    program.run();
+    return [...program.readNow("logits")];
+  };
+  const before = run(tokens);
+  const after = run(tokens.map((token, i) => (i % context >= 4 ? (token + 1) % vocabulary : token)));
+  for (let position = 0; position < context; position++) {
+    const part = [position * vocabulary, (position + 1) * vocabulary] as const;
+    const expected = expect(after.slice(...part), `${JSON.stringify(connection)}, position ${position}`);
+    if (position < 4) expected.toEqual(before.slice(...part));
+    else expected.not.toEqual(before.slice(...part));
+  }
 }
