@@ -20,6 +20,7 @@ test.each<[string, ModelConnection]>([
     "mixing and writing in one sublayer",
     connectionAt(connectionOf({ maps: "post-res", iterations: 7 }), "1.attention"),
   ],
+  ["mHC of deepseek-v4 in some sublayers", connectionAt(connectionOf({ convention: "deepseek-v4" }), "0.attention+1")],
   ["one stream", connectionOf({ maps: "post", streams: 1 })],
 ])("%s", (_, connection) => {
   const runtime = createReferenceRuntime();

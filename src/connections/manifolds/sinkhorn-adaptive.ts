@@ -5,8 +5,8 @@
 // tokens cost less than mHC's 20 iterations and hard ones get more.
 //
 // Degrees of freedom (n − 1)² in the limit. Guarantees rows, sign, a spectral norm ≤ √n. Where a matrix stopped by its
-// error every column sum is at most 1 + ε, so the composite backward gain is at most (1 + ε)^L; logits of a deviation of 4
-// and more can need more iterations, so nothing is guaranteed of the columns.
+// error every column sum is at most 1 + ε, so the composite backward gain is at most (1 + ε)^L; logits of a deviation
+// of 2 and more can need more iterations, so nothing is guaranteed of the columns.
 // Start: logits 4 on the diagonal; at n = 4 a diagonal of 0.948, |λ₂| = 0.931.
 
 import { given } from "../../basics/given.ts";

@@ -5,7 +5,8 @@
 //
 //   rows of φ and α are 0,   b_pre = logit(1/n),   b_post = 0,   b_res = 0 on the diagonal and FAR below it elsewhere
 //
-// so that σ(b_pre) = 1/n, 2σ(b_post) = 1, and Sinkhorn-Knopp makes the identity, all up to the rounding of float32.
+// so that σ(b_pre) = 1/n, 2σ(b_post) = 1, and Sinkhorn-Knopp makes the identity, all up to the rounding of float32 and, in
+// the convention deepseek-v4, to its epsilons of 1e-6.
 
 import { identityMatrix, logit } from "../../connections/initialisation.ts";
 import { learnedMaps } from "../../connections/learned-maps.ts";
