@@ -1,29 +1,11 @@
 // The search over sublayers goes the way that the losses say, asks for what it lacks, and ends.
 
 import { expect, test } from "vitest";
-import type { RunData } from "../../src/runs/run-data.ts";
 import type { Arm } from "../../src/studies/arms.ts";
 import { layers } from "../../src/studies/layers.ts";
 import { type Direction, mhcIn, walk } from "../../src/studies/layers-search.ts";
 import type { Experiment, StudiedRun, StudyRuns } from "../../src/studies/study.ts";
-
-const studied = (connection: string, seed: number, bits: number | undefined): StudiedRun<unknown> => ({
-  result: {
-    name: `${connection},${seed}`,
-    values: { connection, seed },
-    group: { connection },
-    learningRate: 1e-3,
-    seed,
-    diverged: bits === undefined,
-    steps: 9,
-    ...(bits === undefined ? {} : { bitsPerByte: bits }),
-    lossSpikes: 0,
-    gradientExcursions: 0,
-    largestGradientNorm: 1,
-    seconds: 30,
-  },
-  run: {} as RunData,
-});
+import { studied } from "./studied.ts";
 
 /** Losses in which every sublayer has its worth, and 1 and 2 are worth more together. */
 const worth = [0.1, 0.3, 0.2, 0.05];

@@ -2,7 +2,6 @@
 // of the table describes runs that exist.
 
 import { expect, test } from "vitest";
-import type { RunData } from "../../src/runs/run-data.ts";
 import { parseSweep, sweepPoints } from "../../src/runs/sweep/definition.ts";
 import { armsOf, bitsPerByte, difference, divergedIn, excludesZero, over } from "../../src/studies/arms.ts";
 import { writeStudyPage, writeStudySummary } from "../../src/studies/page.ts";
@@ -10,24 +9,8 @@ import { type Experiment, sizeNames, type StudiedRun, type Study } from "../../s
 import { studies, studyNames } from "../../src/studies/table.ts";
 import { estimatesFigure } from "../../src/report/figures/estimates.ts";
 import { renderSvg } from "../../src/report/render.ts";
+import { studied } from "./studied.ts";
 
-const studied = (connection: string, seed: number, bits: number | undefined): StudiedRun<number> => ({
-  result: {
-    name: `${connection},${seed}`,
-    values: { connection, seed },
-    group: { connection },
-    learningRate: 1e-3,
-    seed,
-    diverged: bits === undefined,
-    steps: 9,
-    ...(bits === undefined ? {} : { bitsPerByte: bits }),
-    lossSpikes: 0,
-    gradientExcursions: 0,
-    largestGradientNorm: 1,
-    seconds: 30,
-  },
-  run: {} as RunData,
-});
 const runs = [
   studied("residual", 1, 2),
   studied("residual", 2, 3),

@@ -73,9 +73,8 @@ function compileCut<O extends Outputs>(
   let released = false;
   const valuesIn = async (tensor: Tensor): Promise<TensorValues> =>
     runtime.view?.(tensor) ?? (await runtime.read(tensor));
-  const moveOn = (): void => {
-    for (const each of open.values()) each.test();
-  };
+  // Under way are operations of this program and of others.
+  const moveOn = (): void => collective.progress();
   const parts = cut.steps.map((step): Part => {
     if ("spec" in step) {
       const inner = runtime.compile(step.spec);

@@ -24,6 +24,34 @@ export function subtractMaximum(line: usize, step: usize, n: i32): void {
   }
 }
 
+/** line ← factor · line, `step` bytes from entry to entry. */
+@inline
+export function scaleLine(line: usize, step: usize, n: i32, low: v128, high: v128): void {
+  for (let k = 0; k < n; k++) {
+    const a = f32x4.mul(v128.load(line), low), b = f32x4.mul(v128.load(line, 16), high);
+    v128.store(line, a);
+    v128.store(line, b, 16);
+    line += step;
+  }
+}
+
+/** g ← g + P · term, then P ← P · divisor, over one line of both. */
+@inline
+export function pullBackLine(
+  line: usize, g: usize, step: usize, n: i32, low: v128, high: v128, divisorLow: v128, divisorHigh: v128,
+): void {
+  for (let k = 0; k < n; k++) {
+    const p = v128.load(line), q = v128.load(line, 16);
+    const a = fma(p, low, v128.load(g)), b = fma(q, high, v128.load(g, 16));
+    v128.store(g, a);
+    v128.store(g, b, 16);
+    v128.store(line, f32x4.mul(p, divisorLow));
+    v128.store(line, f32x4.mul(q, divisorHigh), 16);
+    line += step;
+    g += step;
+  }
+}
+
 /**
  * Divide n lines by max(sum + added, least), both 0 in the paper's form; `step` leads along a line, `next` to
  * the next line. The divisors are kept if `sums` is not 0.
@@ -47,13 +75,7 @@ export function normaliseLines(matrix: usize, step: usize, next: usize, n: i32, 
     }
     low = f32x4.div(one, low);
     high = f32x4.div(one, high);
-    entry = matrix;
-    for (let k = 0; k < n; k++) {
-      const a = f32x4.mul(v128.load(entry), low), b = f32x4.mul(v128.load(entry, 16), high);
-      v128.store(entry, a);
-      v128.store(entry, b, 16);
-      entry += step;
-    }
+    scaleLine(matrix, step, n, low, high);
     matrix += next;
   }
 }
@@ -73,16 +95,7 @@ export function unnormaliseLines(matrix: usize, g: usize, step: usize, next: usi
     // A divisor of exactly the floor is a constant.
     low = v128.and(f32x4.neg(low), f32x4.gt(sumLow, floor));
     high = v128.and(f32x4.neg(high), f32x4.gt(sumHigh, floor));
-    at = 0;
-    for (let k = 0; k < n; k++) {
-      const p = v128.load(matrix + at), q = v128.load(matrix + at, 16);
-      const a = fma(p, low, v128.load(g + at)), b = fma(q, high, v128.load(g + at, 16));
-      v128.store(g + at, a);
-      v128.store(g + at, b, 16);
-      v128.store(matrix + at, f32x4.mul(p, sumLow));
-      v128.store(matrix + at, f32x4.mul(q, sumHigh), 16);
-      at += step;
-    }
+    pullBackLine(matrix, g, step, n, low, high, sumLow, sumHigh);
     matrix += next;
     g += next;
     sums += LANE_STEP;

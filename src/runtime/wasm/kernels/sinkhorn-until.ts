@@ -11,8 +11,7 @@
 
 import { SinkhornUntilArguments, SinkhornUntilBackwardArguments } from "./arguments";
 import { expRow } from "./math";
-import { fma } from "./simd";
-import { subtractMaximum } from "./sinkhorn-lines";
+import { pullBackLine, scaleLine, subtractMaximum } from "./sinkhorn-lines";
 import { gatherLanes, LANE_STEP, LANES, scatterLanes } from "./token-lanes";
 
 /** The sums of n lines; `step` leads along a line, `next` to the next line. */
@@ -57,13 +56,7 @@ function divideLines(matrix: usize, step: usize, next: usize, n: i32, sums: usiz
     v128.store(sums, high, 16);
     low = f32x4.div(one, low);
     high = f32x4.div(one, high);
-    let entry = matrix;
-    for (let k = 0; k < n; k++) {
-      const a = f32x4.mul(v128.load(entry), low), b = f32x4.mul(v128.load(entry, 16), high);
-      v128.store(entry, a);
-      v128.store(entry, b, 16);
-      entry += step;
-    }
+    scaleLine(matrix, step, n, low, high);
     sums += LANE_STEP;
     matrix += next;
   }
@@ -107,16 +100,7 @@ function undivideLines(matrix: usize, g: usize, step: usize, next: usize, n: i32
     low = v128.and(f32x4.neg(low), maskLow);
     high = v128.and(f32x4.neg(high), maskHigh);
     const sumLow = v128.load(sums), sumHigh = v128.load(sums, 16);
-    at = 0;
-    for (let k = 0; k < n; k++) {
-      const p = v128.load(matrix + at), q = v128.load(matrix + at, 16);
-      const a = fma(p, low, v128.load(g + at)), b = fma(q, high, v128.load(g + at, 16));
-      v128.store(g + at, a);
-      v128.store(g + at, b, 16);
-      v128.store(matrix + at, f32x4.mul(p, sumLow));
-      v128.store(matrix + at, f32x4.mul(q, sumHigh), 16);
-      at += step;
-    }
+    pullBackLine(matrix, g, step, n, low, high, sumLow, sumHigh);
     matrix += next;
     g += next;
     sums += LANE_STEP;
