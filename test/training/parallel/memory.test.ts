@@ -7,8 +7,7 @@ import type { MeshSize } from "../../../src/training/parallel/mesh.ts";
 import type { ScheduleName } from "../../../src/training/parallel/schedules/table.ts";
 import { createSpreadTrainer } from "../../../src/training/parallel/spread.ts";
 import { createWorld, onAll } from "../../runtime/collective/world.ts";
-import { type Changes, tinyBatches, tinyTraining } from "../tiny.ts";
-import { mixture } from "./ranks.ts";
+import { type Changes, mixture, tinyBatches, tinyTraining } from "../tiny.ts";
 
 const cases: readonly (readonly [Changes, MeshSize, ScheduleName])[] = [
   [{}, { data: 2, pipeline: 1, expert: 1 }, "1f1b"],

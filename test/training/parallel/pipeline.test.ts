@@ -13,8 +13,8 @@ import { planSpread } from "../../../src/training/parallel/spread.ts";
 import type { TrainerState } from "../../../src/training/state.ts";
 import { createTrainer, type StepResult, type Trainer } from "../../../src/training/trainer.ts";
 import { createWorld, onAll } from "../../runtime/collective/world.ts";
-import { type Changes, tinyBatches, tinyTraining } from "../tiny.ts";
-import { losses, mixture, runtimesOfRanks } from "./ranks.ts";
+import { type Changes, mixture, tinyBatches, tinyTraining } from "../tiny.ts";
+import { losses, runtimesOfRanks } from "./ranks.ts";
 
 const STEPS = 20;
 
