@@ -50,7 +50,8 @@ export const launchCommand: Command = new Command("launch")
     wholeNumber(0, 1000),
     0,
   )
-  .option("--print", "print the mpirun line and run nothing")
+  // What starts a job again is launch itself, which a printed line does without.
+  .addOption(new Option("--print", "print the mpirun line and run nothing").conflicts(["restarts"]))
   .addOption(
     new Option(
       "--slurm [directives...]",

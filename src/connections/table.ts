@@ -87,15 +87,17 @@ const anyKind = z.discriminatedUnion(
 ) as z.ZodType as z.ZodType<ConnectionConfig>;
 
 /** Checks a connection's configuration, fills in its defaults, and reads those of older versions. */
-export const connectionSchema: z.ZodType<ConnectionConfig> = z
-  .preprocess(inTodaysForm, anyKind)
-  .superRefine((config, context) => {
+export const connectionSchema: z.ZodType<ConnectionConfig> = z.preprocess(inTodaysForm, anyKind).superRefine(
+  (config, context) => {
     try {
       createConnection(config);
     } catch (error) {
       context.addIssue({ code: "custom", message: (error as Error).message });
     }
-  });
+  },
+  // What an option may not be by itself is told of already.
+  { when: ({ issues }) => issues.length === 0 },
+);
 
 /** Which of H_pre, H_post and H_res the sublayers of a connection learn; of one that mixes no streams, none. */
 export function mapsOf(config: ConnectionConfig): LearnedMaps {

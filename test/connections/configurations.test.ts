@@ -8,6 +8,7 @@ import {
   connectionKind,
   connectionKinds,
   connectionOptions,
+  connectionSchema,
   createConnection,
   defaultConnection,
 } from "../../src/connections/table.ts";
@@ -32,6 +33,17 @@ describe("the table", () => {
       connectionOptions(kind).filter((option) => option in config),
     );
     expect(connectionKind(kind)).toBe(kind);
+  });
+});
+
+describe("what is wrong", () => {
+  test.each([
+    ["an option out of its range", { kind: "mhc", streams: 0 }, 1],
+    ["two of them", { kind: "mhc", streams: 0, iterations: 0 }, 2],
+    ["a tolerance below that of float32", { kind: "mhc", residualMap: "sinkhorn-adaptive", tolerance: 1e-12 }, 1],
+    ["options that do not go together", { kind: "mhc", streams: 9, residualMap: "permutations" }, 1],
+  ])("is told once: %s", (_, config, count) => {
+    expect(connectionSchema.safeParse(config).error?.issues).toHaveLength(count);
   });
 });
 

@@ -27,6 +27,10 @@ test.each([
   [["train", "--resume", "runs/x", "--connection", "hc"], /--connection cannot be used with --resume/],
   [["compare", "--resume", "runs", "--batch", "2"], /--batch cannot be used with --resume/],
   [
+    ["launch", "-n", "2", "--restarts", "3", "--print", "--", "train"],
+    /'--print' cannot be used with option '--restarts <n>'/,
+  ],
+  [
     ["convert", "a", "b", "--from", "residual", "--to", "mhc", "--iterations", "3"],
     /--iterations cannot be used with a residual run: it is for files/,
   ],

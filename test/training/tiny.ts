@@ -39,6 +39,22 @@ export function tinyTraining(kind: ConnectionKind, { model, optimizer, ...change
   });
 }
 
+/** Every layer has a mixture of four experts. */
+export const mixture: Changes = {
+  model: {
+    feedForward: {
+      kind: "moe",
+      experts: 4,
+      active: 2,
+      shared: 1,
+      hidden: 8,
+      denseLayers: 0,
+      balanceRate: 0.01,
+      balanceLoss: 0.01,
+    },
+  },
+};
+
 /** A language that can be learned: every token is decided by the one before it, but for one in eight. */
 export function madeUpTokens(length: number, seed: number): TokenSource {
   const { vocabulary } = tinySize;

@@ -15,19 +15,31 @@ export const LOCAL_ALIGNMENT = 192;
 export const LOCAL_BEGIN = 256;
 
 /** Bytes of the control block: words for the threads to find each other (kernels/interpreter.ts), and what went wrong. */
-export const CONTROL_BYTES = 256;
-/** Moves when there is a program to run. */
-export const CONTROL_EPOCH = 0;
-/** The program's address; 0: the threads end. */
-export const CONTROL_PROGRAM = 4;
-/** How many threads have come to the barrier, and how often it has opened. */
-export const CONTROL_ARRIVED = 8;
-export const CONTROL_GENERATION = 12;
-/** Not 0 when a thread has trapped: nothing runs any more. Then the call it was at, and what the engine said. */
+export const CONTROL_BYTES = 320;
+/** Not 0 when the threads are to end. */
+export const CONTROL_ENDED = 0;
+/** Not 0 when a thread has trapped: nothing runs any more. 2 once it is written which call it was at, and what the engine said. */
 export const CONTROL_FAILED = 16;
 export const FAILED_CALL = 20;
 export const FAILED_LENGTH = 24;
-export const FAILED_TEXT = 64;
+export const FAILED_TEXT = 128;
+/**
+ * What every phase writes shares one line of the cache, which passes from core to core once instead of several times.
+ * 64 bits: how many tasks of the open phase nobody has taken, and above these the number of the phase.
+ */
+export const CONTROL_TICKET = 64;
+/** The address of the program that runs. Of its open phase: the groups from one place of the list up to another, and their tasks. */
+export const CONTROL_PROGRAM = 72;
+export const CONTROL_GROUP = 76;
+export const CONTROL_NEXT = 100;
+export const CONTROL_TASKS = 80;
+/** How many tasks of the open phase are done. */
+export const CONTROL_DONE = 84;
+/** Moves when sleepers may have something to do: a phase has opened, the run is over, a thread has failed, or all end. */
+export const CONTROL_OPENED = 88;
+/** How many threads sleep, and whether the last run is over. */
+export const CONTROL_SLEEPERS = 92;
+export const CONTROL_FINISHED = 96;
 /** The first index of a run that was out of range: its call (0: there is none), position, value and the bound. */
 export const OFFENCE_LOCK = 28;
 export const OFFENCE_CALL = 32;

@@ -7,7 +7,7 @@ import type { Buffer, Call, Group, Local, Phase, Word } from "../plan/calls.ts";
 
 /** Words before the pointers to the groups. */
 export const HEADER_WORDS = 4;
-const GROUP_WORDS = 5;
+const GROUP_WORDS = 4;
 const CALL_WORDS = 4;
 const LOCAL_WORDS = 3;
 
@@ -78,7 +78,7 @@ export function encodeProgram(
   groups.forEach(({ barrier, group }, groupIndex) => {
     const { domain, grain, calls } = group;
     words[HEADER_WORDS + groupIndex] = address(next);
-    words.set([barrier && groupIndex > 0 ? 1 : 0, 0, domain, grain, calls.length], next);
+    words.set([barrier && groupIndex > 0 ? 1 : 0, domain, grain, calls.length], next);
     let table = next + GROUP_WORDS;
     next = table + calls.reduce((sum, call) => sum + CALL_WORDS + LOCAL_WORDS * localsOf(call, placeOf).length, 0);
     for (const call of calls) {

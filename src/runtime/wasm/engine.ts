@@ -7,7 +7,7 @@
 import { cpuDevice, MAXIMUM_PAGES, PAGE } from "./device.ts";
 import { recordTrap, type Watch, watchThreads } from "./failures.ts";
 import { createHeap, type Heap } from "./heap.ts";
-import { CONTROL_BYTES, CONTROL_EPOCH, CONTROL_PROGRAM } from "./constants.ts";
+import { CONTROL_BYTES, CONTROL_ENDED, CONTROL_OPENED } from "./constants.ts";
 import { type Threads, type WasmHost } from "./host.ts";
 import { reserve, STATIC_BYTES } from "./layout.ts";
 import { type Build, hasRelaxedSimd, instantiate } from "./module.ts";
@@ -75,7 +75,7 @@ export async function startEngine(host: WasmHost, options: EngineOptions): Promi
   const heap = createHeap(STATIC_BYTES, grow);
   const { control, scratch, probe } = reserve(heap, cpuDevice({ threads, panelWidth: 16 }));
   let others: Threads | undefined;
-  /** A thread that has ended cannot come to the barrier: the others are to leave it. */
+  /** A thread that has ended does not finish its task: the others are not to wait for it. */
   const look = (): void => {
     const ended = others?.askEnded();
     if (ended !== undefined) recordTrap(memory, control, 0, new Error(ended));
@@ -113,9 +113,9 @@ export async function startEngine(host: WasmHost, options: EngineOptions): Promi
     stop() {
       if (threads > 1) {
         const words = new Int32Array(memory.buffer, control, CONTROL_BYTES / 4);
-        words[CONTROL_PROGRAM / 4] = 0;
-        Atomics.add(words, CONTROL_EPOCH / 4, 1);
-        Atomics.notify(words, CONTROL_EPOCH / 4);
+        Atomics.store(words, CONTROL_ENDED / 4, 1);
+        Atomics.add(words, CONTROL_OPENED / 4, 1);
+        Atomics.notify(words, CONTROL_OPENED / 4);
       }
       others.stop();
     },
@@ -123,7 +123,7 @@ export async function startEngine(host: WasmHost, options: EngineOptions): Promi
 }
 
 /**
- * The host's turns within a program. What one throws waits for the end: the other threads must come to their barriers.
+ * The host's turns within a program. What one throws waits for the end: the other threads are still at their tasks.
  *
  * @param before called before each turn
  */

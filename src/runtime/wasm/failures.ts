@@ -2,14 +2,14 @@
 //
 // Threads leave word in the control block. An index out of range is recorded by the kernel, which goes on with index 0
 // (kernels/indices.ts): the run ends, and then the caller gets a RangeError. A trap ends a thread for good. It sets a
-// flag and opens the barrier, so that no other thread waits for it, and the runtime does nothing any more. For a thread
-// that has ended without a word the calling thread does the same (engine.ts).
+// flag and wakes the others, so that none waits for it, and the runtime does nothing any more. For a thread that has ended
+// without a word the calling thread does the same (engine.ts).
 
 import { IndexError } from "../../ops/indices.ts";
 import {
   CONTROL_BYTES,
   CONTROL_FAILED,
-  CONTROL_GENERATION,
+  CONTROL_OPENED,
   FAILED_CALL,
   FAILED_LENGTH,
   FAILED_TEXT,
@@ -19,19 +19,25 @@ import {
   OFFENCE_ROWS,
 } from "./constants.ts";
 
+/** What CONTROL_FAILED holds while a thread leaves word, and afterwards. */
+const [WRITING, WRITTEN] = [1, 2];
+/** Milliseconds for another thread to leave its word. */
+const WORD_MS = 1000;
+
 /** A thread has trapped: let the others leave, and leave what the caller is to read. */
 export function recordTrap(memory: WebAssembly.Memory, control: number, call: number, error: unknown): void {
   const words = controlWords(memory, control);
   // Of several threads the first one tells.
-  if (Atomics.compareExchange(words, CONTROL_FAILED / 4, 0, 1) === 0) {
+  if (Atomics.compareExchange(words, CONTROL_FAILED / 4, 0, WRITING) === 0) {
     const text = new TextEncoder().encode(error instanceof Error ? error.message : String(error));
     const kept = text.subarray(0, CONTROL_BYTES - FAILED_TEXT);
     new Uint8Array(memory.buffer, control + FAILED_TEXT).set(kept);
     words[FAILED_LENGTH / 4] = kept.length;
-    Atomics.store(words, FAILED_CALL / 4, call);
+    words[FAILED_CALL / 4] = call;
+    Atomics.store(words, CONTROL_FAILED / 4, WRITTEN);
   }
-  Atomics.add(words, CONTROL_GENERATION / 4, 1);
-  Atomics.notify(words, CONTROL_GENERATION / 4);
+  Atomics.add(words, CONTROL_OPENED / 4, 1);
+  Atomics.notify(words, CONTROL_OPENED / 4);
 }
 
 /** A call of a program, for messages. */
@@ -81,6 +87,8 @@ export function watchThreads(memory: WebAssembly.Memory, control: number, curren
         recordTrap(memory, control, currentCall(), error);
       }
       if (Atomics.load(words, CONTROL_FAILED / 4) !== 0) {
+        const until = performance.now() + WORD_MS;
+        while (Atomics.load(words, CONTROL_FAILED / 4) === WRITING && performance.now() < until);
         failure = trapOf(memory, words, control, calls, cause);
         throw failure;
       }

@@ -8,7 +8,7 @@ import * as constants from "./constants.ts";
 import { signatures } from "./signatures.ts";
 
 /** Raise it when programs are encoded otherwise, or threads meet otherwise, with the same signatures and constants. */
-const PROTOCOL = 2;
+const PROTOCOL = 3;
 
 let known: number | undefined;
 

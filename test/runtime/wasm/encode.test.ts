@@ -43,13 +43,13 @@ interface DecodedCall {
   readonly locals: number[][];
 }
 
-/** Groups of [barrier, next task, domain, grain, calls], and of each call its kernel and its arguments. */
+/** Groups of [opens a phase, domain, grain, calls], and of each call its kernel and its arguments. */
 function decode(words: Int32Array): { header: number[]; calls: DecodedCall[] }[] {
   const at = (address: number): number => (address - BASE) / 4;
   return Array.from({ length: words[0]! }, (_, index) => {
     const group = at(words[4 + index]!);
-    let next = group + 5;
-    const calls = Array.from({ length: words[group + 4]! }, (): DecodedCall => {
+    let next = group + 4;
+    const calls = Array.from({ length: words[group + 3]! }, (): DecodedCall => {
       const record = BASE + 4 * next;
       const [kernel, args, size, count] = words.subarray(next, next + 4) as unknown as [number, number, number, number];
       next += 4;
@@ -57,20 +57,20 @@ function decode(words: Int32Array): { header: number[]; calls: DecodedCall[] }[]
       next += 3 * count;
       return { record, kernel, words: [...words.subarray(at(args), at(args) + size)], locals };
     });
-    return { header: [...words.subarray(group, group + 5)], calls };
+    return { header: [...words.subarray(group, group + 4)], calls };
   });
 }
 
-test("groups, barriers, pointers and words", () => {
+test("groups, phases, pointers and words", () => {
   const { words, calls } = encodeProgram(phases, BASE, placeOf, kernelIndex);
   expect(words).toHaveLength(programSize(phases, placeOf));
   expect([...words.subarray(0, 4)]).toEqual([3, 0, 0, 0]);
   const groups = decode(words);
-  // A barrier stands before the first group of every phase but the first.
+  // The first group of every phase but the first opens it.
   expect(groups.map(({ header }) => header)).toEqual([
-    [0, 0, 48, 16, 2],
-    [0, 0, 3, 2, 1],
-    [1, 0, 1, 1, 1],
+    [0, 48, 16, 2],
+    [0, 3, 2, 1],
+    [1, 1, 1, 1],
   ]);
   expect(groups.map((group) => group.calls.map(({ kernel }) => kernel))).toEqual([[1, 2], [3], [3]]);
   const floatBits = new Int32Array(Float32Array.of(0.1).buffer)[0]!;

@@ -7,9 +7,13 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { input } from "../../../src/graph/state.ts";
 import { matmul } from "../../../src/ops/matmul.ts";
 import { sum } from "../../../src/ops/reductions.ts";
+import { CONTROL_TICKET } from "../../../src/runtime/wasm/constants.ts";
+import type { ThreadStart } from "../../../src/runtime/wasm/host.ts";
 import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 
 const started: Worker[] = [];
+/** What each was given. */
+const starts: ThreadStart[] = [];
 /** What is done to each worker as soon as it is made. */
 let befall: (worker: Worker) => void;
 
@@ -17,12 +21,14 @@ class WatchedWorker extends Worker {
   constructor(...given: ConstructorParameters<typeof Worker>) {
     super(...given);
     started.push(this);
+    starts.push(given[1]?.workerData as ThreadStart);
     befall(this);
   }
 }
 
 beforeEach(() => {
   started.length = 0;
+  starts.length = 0;
   befall = () => undefined;
   workerThreads.Worker = WatchedWorker;
   syncBuiltinESMExports();
@@ -34,6 +40,13 @@ afterEach(() => {
 });
 
 const x = input("x", [300, 300]);
+
+/** Take a task as a thread does; false if there is none. */
+function takeTask({ memory, control }: ThreadStart): boolean {
+  const ticket = new BigInt64Array(memory.buffer, control + CONTROL_TICKET, 1);
+  const seen = Atomics.load(ticket, 0);
+  return seen % 2n ** 28n !== 0n && Atomics.compareExchange(ticket, 0, seen, seen - 1n) === seen;
+}
 
 /** How long a call took, and what it threw. */
 function thrown(run: () => unknown): { error: Error; milliseconds: number } {
@@ -49,19 +62,44 @@ function thrown(run: () => unknown): { error: Error; milliseconds: number } {
 describe.each([2, 3])("on %i threads, one that ends", (threads) => {
   it("is noticed by the run that needs it", async () => {
     const runtime = await createWasmRuntime({ threads });
-    const program = runtime.compile({ outputs: { y: sum(matmul(x, x)) } });
+    const large = input("large", [600, 600]);
+    const program = runtime.compile({ outputs: { y: sum(matmul(large, large)) } });
     program.run();
     expect(started).toHaveLength(threads - 1);
-    void started.at(-1)?.terminate();
-    // No await: Node has not had the time to tell.
-    const { error, milliseconds } = thrown(() => {
-      for (const until = performance.now() + 2000; performance.now() < until;) program.run();
+    // A task that the thread has taken is never done. No await: Node has not had the time to tell.
+    let begun = 0;
+    const { error } = thrown(() => {
+      for (const part of program.parts())
+        part.run(() => {
+          if (begun > 0 || !takeTask(starts.at(-1)!)) return;
+          begun = performance.now();
+          void started.at(-1)?.terminate();
+        });
     });
-    expect(milliseconds).toBeLessThan(1000);
+    expect(begun).toBeGreaterThan(0);
+    expect(performance.now() - begun).toBeLessThan(1000);
     expect(error.message).toMatch(
       new RegExp(`^run: a thread of the CPU runtime failed \\(thread ${threads} of ${threads} has ended\\); close`),
     );
     expect(thrown(() => program.run()).error.message).toMatch(/^This runtime has failed and does nothing any more/);
+    runtime.close();
+  });
+
+  it("while it has nothing to do, leaves the run to the others", async () => {
+    const runtime = await createWasmRuntime({ threads });
+    const program = runtime.compile({ outputs: { y: matmul(x, x) } });
+    runtime.write(
+      x,
+      Float32Array.from({ length: 90_000 }, (_, index) => index % 7),
+    );
+    program.run();
+    const expected = program.readNow("y");
+    const ended = started.map((worker) => worker.terminate());
+    // They end while they wait for the next run: it takes less than this to look for that.
+    for (const until = performance.now() + 50; performance.now() < until;);
+    program.run();
+    expect(program.readNow("y")).toEqual(expected);
+    await Promise.all(ended);
     runtime.close();
   });
 

@@ -14,8 +14,8 @@ import { COMPARE_EVERY } from "../../../src/training/parallel/shared-steps.ts";
 import type { TrainerState } from "../../../src/training/state.ts";
 import { createTrainer, type StepResult, type Trainer } from "../../../src/training/trainer.ts";
 import { createWorld, onAll } from "../../runtime/collective/world.ts";
-import { tinyBatches, tinyTraining } from "../tiny.ts";
-import { losses, mixture, runtimesOfRanks, withTrainer } from "./ranks.ts";
+import { mixture, tinyBatches, tinyTraining } from "../tiny.ts";
+import { losses, runtimesOfRanks, withTrainer } from "./ranks.ts";
 
 const STEPS = 20;
 

@@ -4,7 +4,6 @@ import { afterAll, beforeAll } from "vitest";
 import type { Runtime } from "../../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import type { StepResult, Trainer } from "../../../src/training/trainer.ts";
-import type { Changes } from "../tiny.ts";
 
 /** A runtime for each rank, open while the tests of the file run; filled before the first. */
 export function runtimesOfRanks(ranks: number, threadsOf: (rank: number) => number = () => 1): readonly Runtime[] {
@@ -27,19 +26,3 @@ export async function withTrainer<T>(trainer: Trainer, work: (trainer: Trainer) 
 
 export const losses = ({ results }: { readonly results: readonly StepResult[] }): number[] =>
   results.map(({ loss }) => loss);
-
-/** Every layer has a mixture of four experts. */
-export const mixture: Changes = {
-  model: {
-    feedForward: {
-      kind: "moe",
-      experts: 4,
-      active: 2,
-      shared: 1,
-      hidden: 8,
-      denseLayers: 0,
-      balanceRate: 0.01,
-      balanceLoss: 0.01,
-    },
-  },
-};

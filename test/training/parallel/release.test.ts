@@ -5,8 +5,7 @@ import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import { createSpreadTrainer } from "../../../src/training/parallel/spread.ts";
 import type { MeshSize } from "../../../src/training/parallel/mesh.ts";
 import { createWorld, onAll } from "../../runtime/collective/world.ts";
-import { type Changes, tinyBatches, tinyTraining } from "../tiny.ts";
-import { mixture } from "./ranks.ts";
+import { type Changes, mixture, tinyBatches, tinyTraining } from "../tiny.ts";
 
 const cases: readonly (readonly [Changes, MeshSize])[] = [
   [{}, { data: 2, pipeline: 1, expert: 1 }],

@@ -1,7 +1,7 @@
 // Question: how do threads start, and how is it noticed that one has ended?
 //
 // A thread sleeps or computes inside WebAssembly and cannot answer. Between runs Node tells that it has ended. During a
-// run the calling thread is busy and hears nothing: whoever waits long at the barrier therefore asks the worker's
+// run the calling thread is busy and hears nothing: it therefore asks, when it has waited long for a task of another, the worker's
 // statistics (`look`), which Node answers at once. The idle time of a worker that has stopped is below zero.
 
 import { Worker } from "node:worker_threads";
