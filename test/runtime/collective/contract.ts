@@ -47,7 +47,10 @@ export const contract: Readonly<Record<string, (collective: Collective) => Promi
 
     const [sent, got] = [Int32Array.from({ length: size }, (_, to) => 10 * rank + to), new Int32Array(size)];
     await collective.allToAll(sent, got).done();
-    same(got, Int32Array.from({ length: size }, (_, from) => 10 * from + rank));
+    same(
+      got,
+      Int32Array.from({ length: size }, (_, from) => 10 * from + rank),
+    );
 
     // Rank q sends q + r numbers to rank r, but none to rank 0.
     const many = (from: number, to: number): number => (to === 0 ? 0 : from + to);
@@ -149,7 +152,10 @@ export const gpuContract: Readonly<
     near(gathered.subarray(3), summed(size, length), 4e5);
 
     const [sent, got] = [indicesOf(size), indicesOf(size)];
-    runtime.write(sent.state, Int32Array.from({ length: size }, (_, to) => 10 * rank + to));
+    runtime.write(
+      sent.state,
+      Int32Array.from({ length: size }, (_, to) => 10 * rank + to),
+    );
     await gpu.allToAll(sent, got).done();
     same(
       await runtime.read(got.state),
@@ -174,7 +180,10 @@ export const gpuContract: Readonly<
     const [x, y] = [stateOf(many), stateOf(many)];
     const twice = runtime.compile({ outputs: {}, updates: [[x.state, scale(x.state, 2)]] });
     const later = runtime.compile({ outputs: {}, updates: [[y.state, add(x.state, x.state)]] });
-    runtime.write(x.state, Float32Array.from({ length: many }, () => rank + 1));
+    runtime.write(
+      x.state,
+      Float32Array.from({ length: many }, () => rank + 1),
+    );
     let wanted = 0;
     // Nobody waits between the operations: their marks alone put them in order.
     for (let round = 0; round < 4; round++) {

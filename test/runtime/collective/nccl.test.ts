@@ -63,10 +63,7 @@ describe.skipIf(!machine)("two GPUs", () => {
   };
   test.each(Object.entries(dataTypes))("sums of %s", async (name, { code, bytes }) => {
     const bits = patterns[name as keyof typeof dataTypes];
-    const own = [
-      [1, 2, 3, -4],
-      [0.5, 8, 1, 100].map((value) => (name === "i32" ? 10 * value : value)),
-    ];
+    const own = [[1, 2, 3, -4], [0.5, 8, 1, 100].map((value) => (name === "i32" ? 10 * value : value))];
     await onAll(createWorld(2), async (base) => {
       const runtime = ofRank(base);
       const state = input(`bits ${name}`, [bytes], "i32");
@@ -118,7 +115,9 @@ describe.skipIf(!machine)("two GPUs", () => {
     const pending = communicator.order("sum", (handle, stream) =>
       nccl.call.ncclAllReduce(address, address, 2, dataTypes.f32.code, SUM, handle, stream),
     );
-    await expect((async () => pending.test())()).rejects.toThrow(/ncclCommInitRankConfig returned 5 \(ncclInvalidUsage\)/);
+    await expect((async () => pending.test())()).rejects.toThrow(
+      /ncclCommInitRankConfig returned 5 \(ncclInvalidUsage\)/,
+    );
     await expect(runtime.read(state)).rejects.toThrow("ncclInvalidUsage");
     runtime.close();
   });

@@ -12,9 +12,12 @@ export interface Ended {
   readonly said: string;
 }
 
-export const hasMpi: boolean = spawnSync("mpirun.openmpi", ["--version"]).status === 0;
+const launcher: string = ["mpirun", "openmpi"].join(".");
+export const hasMpi: boolean = spawnSync(launcher, ["--version"]).status === 0;
 if (!hasMpi)
-  process.stdout.write("collectives over MPI are not tested: there is no mpirun.openmpi (apt-get install openmpi-bin)\n");
+  process.stdout.write(
+    "collectives over MPI are not tested: there is no mpirun.openmpi (apt-get install openmpi-bin)\n",
+  );
 
 const program = fileURLToPath(new URL("./rank-process.ts", import.meta.url));
 
@@ -61,7 +64,7 @@ export async function runRanks(
     const root = process.getuid?.() === 0 ? ["--allow-run-as-root"] : [];
     const options = ["-n", String(size), "--oversubscribe", "--bind-to", "none", ...root];
     const transport = ["--mca", "pml", "ob1", "--mca", "btl", "tcp,self,vader"];
-    return [await spawned("mpirun.openmpi", [...options, ...transport, process.execPath, program, what])];
+    return [await spawned(launcher, [...options, ...transport, process.execPath, program, what])];
   }
   const port = await freePort();
   return Promise.all(

@@ -45,7 +45,8 @@ export const signatures: Readonly<Record<NcclCall, string>> = {
   ncclReduceScatter:
     "uint64_t from, uint64_t into, size_t count, int type, int operation, uint64_t communicator, uint64_t stream",
   ncclAllGather: "uint64_t from, uint64_t into, size_t count, int type, uint64_t communicator, uint64_t stream",
-  ncclBroadcast: "uint64_t from, uint64_t into, size_t count, int type, int root, uint64_t communicator, uint64_t stream",
+  ncclBroadcast:
+    "uint64_t from, uint64_t into, size_t count, int type, int root, uint64_t communicator, uint64_t stream",
   ncclSend: "uint64_t from, size_t count, int type, int peer, uint64_t communicator, uint64_t stream",
   ncclRecv: "uint64_t into, size_t count, int type, int peer, uint64_t communicator, uint64_t stream",
 };

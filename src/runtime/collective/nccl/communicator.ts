@@ -49,18 +49,14 @@ const IDLE = 0.5;
 /** Seconds that ranks which wait give the others to answer. */
 const ANSWER = 5;
 
-const pause = (waited: number): Promise<unknown> => (waited < EAGER ? setImmediate() : setTimeout(waited < IDLE ? 1 : 5));
+const pause = (waited: number): Promise<unknown> =>
+  waited < EAGER ? setImmediate() : setTimeout(waited < IDLE ? 1 : 5);
 
 /**
  * @param base the same ranks by messages
  * @param deadline seconds that an order may take by default
  */
-export function createCommunicator(
-  nccl: Nccl,
-  beside: GpuBeside,
-  base: Collective,
-  deadline: number,
-): Communicator {
+export function createCommunicator(nccl: Nccl, beside: GpuBeside, base: Collective, deadline: number): Communicator {
   const { driver } = beside;
   const { rank, size } = base;
   const stream = driver.createStream();
@@ -88,7 +84,7 @@ export function createCommunicator(
     if (communicator !== undefined) attempt(() => nccl.call.ncclCommAbort(communicator));
   };
   const free = (): void => {
-    for (const [letGo, until] of [...holds])
+    for (const [letGo, until] of holds)
       if (broken || until <= issued) {
         holds.delete(letGo);
         letGo();
@@ -159,7 +155,8 @@ export function createCommunicator(
     if (pumping) return;
     pumping = true;
     const started = performance.now();
-    while (queue.length > 0 && !broken && !closed) {
+    const goesOn = (): boolean => queue.length > 0 && !broken && !closed;
+    while (goesOn()) {
       await pause((performance.now() - started) / 1000);
       issue();
     }
@@ -192,7 +189,9 @@ export function createCommunicator(
   const named = async (order: Order, error: unknown): Promise<unknown> => {
     if (!(error instanceof NcclError)) return error;
     const ranks = await missing(order, ANSWER);
-    return ranks.length > 0 ? new CollectiveError(`${error.message} No answer from ${showRanks(ranks)}.`, ranks) : error;
+    return ranks.length > 0
+      ? new CollectiveError(`${error.message} No answer from ${showRanks(ranks)}.`, ranks)
+      : error;
   };
 
   return {

@@ -59,12 +59,16 @@ export function createGpuCollective(
   };
   const expectRank = (operation: string, other: number, own: boolean): void => {
     if (!(Number.isInteger(other) && other >= 0 && other < size) || (!own && other === rank))
-      throw new RangeError(`${operation}: rank ${other} is given; they are 0 to ${size - 1}${own ? "" : `, but ${rank}`}.`);
+      throw new RangeError(
+        `${operation}: rank ${other} is given; they are 0 to ${size - 1}${own ? "" : `, but ${rank}`}.`,
+      );
   };
-  const copyOf = (from: Run, into: Run): Call => (_communicator, stream) => {
-    if (from.at !== into.at) beside.driver.copy(into.at, from.at, from.bytes, stream);
-    return SUCCESS;
-  };
+  const copyOf =
+    (from: Run, into: Run): Call =>
+    (_communicator, stream) => {
+      if (from.at !== into.at) beside.driver.copy(into.at, from.at, from.bytes, stream);
+      return SUCCESS;
+    };
   const part = ({ at, count, bytes, type }: Run, index: number): Run => ({
     at: at + (bytes / size) * index,
     count: count / size,

@@ -76,7 +76,11 @@ export async function joinGpus(
       `nccl: it is asked for (--exchange nccl), and ${why} Or leave --exchange out: what lies on GPUs then goes through the processors' memory.`,
     );
   if (why !== undefined || !nccl || !beside)
-    return { collective, leave, ...(why !== undefined && exchange === "auto" && all.every(({ gpu }) => gpu) ? { why } : {}) };
+    return {
+      collective,
+      leave,
+      ...(why !== undefined && exchange === "auto" && all.every(({ gpu }) => gpu) ? { why } : {}),
+    };
   const open: OpenGpuCollective[] = [];
   const withGpu = (of: Collective, name: string): Collective => {
     const gpu = createGpuCollective(nccl, beside, of, deadline);
@@ -96,7 +100,8 @@ function obstacle(all: readonly Said[]): string | undefined {
   const those = (is: (said: Said) => boolean): number[] => all.flatMap((said, rank) => (is(said) ? [rank] : []));
   const verb = (ranks: readonly number[], one: string, many: string): string => (ranks.length === 1 ? one : many);
   const unwilling = those(({ asks }) => asks === "messages");
-  if (unwilling.length > 0) return `${showRanks(unwilling)} ${verb(unwilling, "asks", "ask")} for messages (--exchange).`;
+  if (unwilling.length > 0)
+    return `${showRanks(unwilling)} ${verb(unwilling, "asks", "ask")} for messages (--exchange).`;
   const without = those(({ gpu }) => gpu === undefined);
   if (without.length > 0)
     return `${showRanks(without)} ${verb(without, "does", "do")} not compute by CUDA: use --runtime cuda on all.`;

@@ -24,7 +24,8 @@ const meanings: Readonly<Record<number, { readonly name: string; readonly what: 
   2: {
     name: "ncclSystemError",
     what: "a call of the system failed",
-    remedy: "Set NCCL_DEBUG=WARN to see which; often /dev/shm is too small, or NCCL_SOCKET_IFNAME must name the network.",
+    remedy:
+      "Set NCCL_DEBUG=WARN to see which; often /dev/shm is too small, or NCCL_SOCKET_IFNAME must name the network.",
   },
   3: { name: "ncclInternalError", what: "it has failed", remedy: "Set NCCL_DEBUG=WARN to see where." },
   4: {

@@ -173,11 +173,9 @@ export async function enterTcp(
     },
     async leave() {
       left = true;
+      const open = [...peers.values()].filter(({ gone }) => !gone);
       await Promise.all(
-        [...peers.values()].map(
-          ({ socket, gone }) =>
-            gone || new Promise<void>((resolve) => void socket.once("close", () => resolve()).end()),
-        ),
+        open.map(({ socket }) => new Promise<void>((resolve) => void socket.once("close", () => resolve()).end())),
       );
     },
   };
@@ -198,7 +196,7 @@ function hear(socket: net.Socket, onMessage: (tag: number, bytes: Uint8Array) =>
   let [headFilled, filled] = [0, 0];
   let body: Uint8Array | undefined;
   socket.on("data", (chunk: Buffer) => {
-    for (let at = 0; at < chunk.length; ) {
+    for (let at = 0; at < chunk.length;) {
       if (!body) {
         const many = Math.min(HEAD - headFilled, chunk.length - at);
         chunk.copy(head, headFilled, at, at + many);

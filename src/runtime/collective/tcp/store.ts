@@ -47,11 +47,18 @@ export function hostsHere(): string[] {
  * @param deadline seconds
  * @throws Error when not all come in time: it names those that have not, or says that rank 0 does not answer
  */
-export function meet(place: StorePlace, rank: number, size: number, own: RankAddress, deadline: number): Promise<Meeting> {
+export function meet(
+  place: StorePlace,
+  rank: number,
+  size: number,
+  own: RankAddress,
+  deadline: number,
+): Promise<Meeting> {
   return rank === 0 ? keepStore(place, size, own, deadline) : askStore(place, rank, size, own, deadline);
 }
 
-const remedy = "Start all ranks, with the same MASTER_ADDR, MASTER_PORT and WORLD_SIZE, and let the machines reach each other.";
+const remedy =
+  "Start all ranks, with the same MASTER_ADDR, MASTER_PORT and WORLD_SIZE, and let the machines reach each other.";
 
 function keepStore({ host, port }: StorePlace, size: number, own: RankAddress, deadline: number): Promise<Meeting> {
   const token = randomBytes(16).toString("hex");
@@ -81,7 +88,8 @@ function keepStore({ host, port }: StorePlace, size: number, own: RankAddress, d
     );
     const hear = (socket: net.Socket, { rank, size: theirs, ...address }: ToStore): void => {
       const refuse = (refused: string): void => void socket.end(`${JSON.stringify({ refused } satisfies FromStore)}\n`);
-      if (theirs !== size) return refuse(`rank ${rank} says that there are ${theirs} ranks, and rank 0 that ${size} are`);
+      if (theirs !== size)
+        return refuse(`rank ${rank} says that there are ${theirs} ranks, and rank 0 that ${size} are`);
       if (!(Number.isInteger(rank) && rank > 0 && rank < size))
         return refuse(`a rank ${rank} has come; with ${size} they are 0 to ${size - 1}`);
       if (addresses[rank]) return refuse(`two processes say that they are rank ${rank}`);
@@ -154,7 +162,7 @@ function readLine(socket: net.Socket): Promise<unknown> {
       try {
         resolve(JSON.parse(text.slice(0, end)));
       } catch (error) {
-        reject(error as Error);
+        reject(error);
       }
     });
     socket.on("error", reject).on("close", () => reject(new Error("the connection has ended")));
