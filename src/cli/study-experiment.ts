@@ -24,7 +24,16 @@ import { readRunData } from "../runs/run-data.ts";
 import { fieldOf, parseSweep, type SweepDefinition, sweepPoints } from "../runs/sweep/definition.ts";
 import { isSweepFolder, readOutcome, readResults, readSweepPlan } from "../runs/sweep/folder.ts";
 import { writeStudyPage, writeStudySummary, type PageFigure } from "../studies/page.ts";
-import type { Experiment, Measurement, PagePart, SizeName, StudiedRun, StudyRuns, Subject } from "../studies/study.ts";
+import {
+  type Experiment,
+  type Measurement,
+  type PagePart,
+  type SizeName,
+  sizeNames,
+  type StudiedRun,
+  type StudyRuns,
+  type Subject,
+} from "../studies/study.ts";
 import { studyNames } from "../studies/table.ts";
 import { tellJson } from "./events.ts";
 import { listenForInterrupt } from "./interrupt.ts";
@@ -37,6 +46,7 @@ export interface ExperimentOptions extends Omit<SweepTraining, "threads"> {
   readonly threads?: number;
   readonly tiny?: boolean;
   readonly small?: boolean;
+  readonly medium?: boolean;
   readonly seeds?: number;
   readonly data?: string;
   readonly out?: string;
@@ -83,9 +93,11 @@ const withoutSpec = ({ figure, ...part }: PagePart): object => ({
   ...given({ figure: figure && { name: figure.name, caption: figure.caption } }),
 });
 
-function sizeOf({ tiny, small }: ExperimentOptions): SizeName {
-  if (tiny && small) throw new Error("--tiny and --small are two sizes of one study. Leave one of them out.");
-  return tiny ? "tiny" : small ? "small" : "full";
+/** The full size has no option. */
+function sizeOf(options: ExperimentOptions): SizeName {
+  const [size = "full", other] = sizeNames.filter((name) => name !== "full" && options[name]);
+  if (other) throw new Error(`--${size} and --${other} are two sizes of one study. Leave one of them out.`);
+  return size;
 }
 
 /** The runs of a size, with as many seeds and the data that were asked for. */
@@ -108,11 +120,11 @@ function withKnown(runs: StudyRuns, folder: string): StudyRuns {
 
 /** The command that makes this study again, and goes on with it. */
 function commandOf(name: string, options: ExperimentOptions): string {
-  const { tiny, small, seeds, data, out, page } = options;
+  const { seeds, data, out, page } = options;
+  const size = sizeOf(options);
   const runtime = options.runtime === "auto" ? undefined : options.runtime;
   const words = [
-    ...(tiny ? ["--tiny"] : []),
-    ...(small ? ["--small"] : []),
+    ...(size === "full" ? [] : [`--${size}`]),
     ...Object.entries(given({ seeds, data, out, page, runtime })).flatMap(([option, value]) => [
       `--${option}`,
       shellWord(String(value)),

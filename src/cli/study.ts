@@ -29,7 +29,7 @@ type StudyOptions = RunsOptions & ExperimentOptions;
 /** Options that only one kind of study takes. */
 const ofKind: Readonly<Record<Study["kind"], readonly (keyof StudyOptions)[]>> = {
   runs: ["svg"],
-  experiment: ["tiny", "small", "seeds", "data", "out", "page", "workers"],
+  experiment: ["tiny", "small", "medium", "seeds", "data", "out", "page", "workers"],
 };
 
 const ofRuns = studyNames
@@ -59,6 +59,7 @@ export const studyCommand: Command = memoryOption(
   .option("--questions <n>", "reasoning: questions of each task and difficulty (default: 100)", wholeNumber(1))
   .option("--svg <file>", "of runs: draw the results as one chart")
   .option("--small", "experiments: a size that takes minutes on two cores, said below")
+  .option("--medium", "experiments: small models trained for longer, over more seeds: about ten times those minutes")
   .option("--tiny", "experiments: a size that takes seconds, and shows only that everything works")
   .option("--seeds <n>", "experiments: how many seeds (default: the study's own)", wholeNumber(1, 1000))
   .option("--data <source>", "experiments: train on this text (default: the study's own)")

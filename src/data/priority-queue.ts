@@ -11,6 +11,11 @@ export class PriorityQueue<Item> {
     this.#before = before;
   }
 
+  /** The item that comes first, which stays. */
+  get first(): Item | undefined {
+    return this.#items[0];
+  }
+
   push(item: Item): void {
     const items = this.#items;
     let at = items.length;

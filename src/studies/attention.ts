@@ -124,6 +124,7 @@ export const attention: Experiment = {
       evaluateBatches: 2,
     }),
     small: runs(300, 3, { ...modelShape(4, 64, 4, 64), ...briefly(300) }),
+    medium: runs(1200, 5, { ...modelShape(4, 64, 4, 64), ...briefly(1200) }),
     full: runs(2000, 5, { ...modelShape(8, 128, 8, 128), ...briefly(2000), vocabulary: 1024, batch: 16 }),
   },
   minutes: 4,

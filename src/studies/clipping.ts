@@ -223,6 +223,18 @@ export const clipping: Experiment = {
         seeds: 3,
       },
     ),
+    medium: runs(
+      { ...shape(48, 4, 48), ...briefly(300) },
+      {
+        layers: 4,
+        warmup: 15,
+        rates: [3e-3, 1e-2, 3e-2, 1e-1],
+        rate: 1e-2,
+        depths: [16, 64],
+        warmups: [0, 100],
+        seeds: 5,
+      },
+    ),
     full: runs(
       { ...shape(64, 4, 64), vocabulary: 512, batch: 16, steps: 600, gainsEvery: 100 },
       {

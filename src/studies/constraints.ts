@@ -221,6 +221,7 @@ export const constraints: Experiment<Learned> = {
       evaluateBatches: 2,
     }),
     small: runs(300, 3, { ...modelShape(8, 64, 4, 64), vocabulary: 512, batch: 8, gainsEvery: 100 }),
+    medium: runs(1000, 5, { ...modelShape(8, 64, 4, 64), vocabulary: 512, batch: 8, gainsEvery: 250 }),
     full: runs(2000, 5, { ...modelShape(24, 128, 8, 128), vocabulary: 1024, batch: 16, gainsEvery: 200 }),
   },
   measurement,

@@ -264,6 +264,7 @@ export const dynamic: Experiment<Measured> = {
       evaluateBatches: 2,
     }),
     small: runs(300, 5, { ...modelShape(6, 48, 4, 48), ...briefly(300), learningRate: 4e-3 }),
+    medium: runs(1000, 5, { ...modelShape(6, 64, 4, 64), ...briefly(1000), learningRate: 4e-3 }),
     full: runs(2000, 5, { ...modelShape(24, 128, 8, 128), vocabulary: 1024, batch: 16, gainsEvery: 200 }),
   },
   measurement,

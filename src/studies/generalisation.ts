@@ -247,6 +247,7 @@ export const generalisation: Experiment<Found> = {
       2,
     ),
     small: runs({ ...modelShape(3, 48, 4, 48), ...briefly(300), learningRate: 4e-3 }, [0.001, 0.01, 1], 5),
+    medium: runs({ ...modelShape(4, 64, 4, 64), ...briefly(1200), learningRate: 4e-3 }, [0.001, 0.01, 0.1, 1], 5),
     full: runs(
       { ...modelShape(8, 128, 4, 128), vocabulary: 1024, batch: 16, steps: 2000 },
       [0.01, 0.03, 0.1, 0.3, 1],

@@ -367,6 +367,7 @@ export const layers: Experiment<Measured> = {
       evaluateBatches: 2,
     }),
     small: runs(3, 3, { ...modelShape(3, 48, 4, 48), vocabulary: 512, batch: 8, steps: 250, gainsEvery: 250 }),
+    medium: runs(3, 5, { ...modelShape(3, 64, 4, 64), vocabulary: 512, batch: 8, steps: 800, gainsEvery: 400 }),
     full: runs(4, 5, { ...modelShape(4, 96, 4, 96), vocabulary: 1024, batch: 16, steps: 1500, gainsEvery: 500 }),
   },
   measurement,

@@ -201,6 +201,10 @@ export const optimizers: Experiment = {
       { ...modelShape(3, 48, 4, 48), ...briefly(200) },
       { factors: [0.3, 1, 3, 10], seeds: 3, connections: ["residual", "hc", "mhc"] },
     ),
+    medium: runs(
+      { ...modelShape(4, 64, 4, 64), ...briefly(500) },
+      { factors: [0.3, 1, 3, 10], seeds: 5, connections: ["residual", "hc", "mhc"] },
+    ),
     full: runs(
       { ...modelShape(12, 128, 8, 128), vocabulary: 1024, batch: 16, steps: 1000, gainsEvery: 100 },
       { factors: [0.1, 0.3, 1, 3, 10, 30], seeds: 3, connections: ["residual", "hc", "mhc"] },

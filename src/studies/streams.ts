@@ -261,6 +261,15 @@ export const streams: Experiment<Needs> = {
       ],
       5,
     ),
+    medium: runs(
+      { ...briefly(800), context: 48, vocabulary: 512, learningRate: 4e-3 },
+      [...[1, 2, 4, 8, 16].map(ofStreams), "mhc:streams=16:active=4", "frac"],
+      [
+        { layers: 4, width: 48, hidden: { residual: 144, mhc: 48 } },
+        { layers: 10, width: 24, hidden: { residual: 144, mhc: 32 } },
+      ],
+      5,
+    ),
     full: runs(
       { context: 128, vocabulary: 1024, batch: 16, steps: 2000, gainsEvery: 100 },
       [

@@ -3,7 +3,7 @@
 // A study answers a question by measurement. There are two kinds:
 //
 //   of runs        measures runs that are there, beside each other: robustness, reasoning
-//   an experiment  trains runs of its own at one of three sizes, may go on by what they found, may measure each of them,
+//   an experiment  trains runs of its own at one of four sizes, may go on by what they found, may measure each of them,
 //                  and writes a page
 //
 // Each study is one file of this room, named in table.ts. The command line (cli/study.ts) trains, measures, keeps what
@@ -63,8 +63,11 @@ export interface RunsStudy<M extends StepRecord = StepRecord> {
   figure(runs: readonly RunData[]): Figure | undefined;
 }
 
-/** The sizes of an experiment: seconds, minutes (each experiment says how many), and as long as an answer takes. */
-export const sizeNames = ["tiny", "small", "full"] as const;
+/**
+ * The sizes of an experiment: seconds, minutes (each experiment says how many), the models of those minutes trained some
+ * times as long, and as long as an answer takes.
+ */
+export const sizeNames = ["tiny", "small", "medium", "full"] as const;
 
 /** One of the names of `sizeNames`. */
 export type SizeName = (typeof sizeNames)[number];

@@ -158,6 +158,7 @@ export const variability: Experiment<Said> = {
       3,
     ),
     small: runs({ ...modelShape(4, 64, 4, 64), vocabulary: 512, batch: 8, steps: 400, gainsEvery: 50 }, 5),
+    medium: runs({ ...modelShape(4, 64, 4, 64), vocabulary: 512, batch: 8, steps: 1600, gainsEvery: 200 }, 8),
     full: runs({ ...modelShape(12, 128, 4, 128), vocabulary: 1024, batch: 16, steps: 2000, gainsEvery: 100 }, 8),
   },
   measurement: {

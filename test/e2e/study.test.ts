@@ -99,6 +99,8 @@ test("an experiment trains its runs, writes its page, and is not trained again",
   expect(await refused("robustness")).toContain("Give their folders");
   expect(await refused("robustness", "made", "--tiny")).toContain("--tiny is for experiments, and robustness is none");
   expect(await refused("constraints", "--draws", "3")).toContain("--draws is for birkhoff study robustness");
+  expect(await refused("robustness", "made", "--medium")).toContain("--medium is for experiments");
+  expect(await refused("constraints", "--small", "--medium")).toContain("--small and --medium are two sizes");
   expect(await refused("constraints", "--tiny", "--small")).toContain("two sizes of one study");
 }, 180_000);
 

@@ -3,7 +3,8 @@
 // For each number of GPUs and of stages the pipeline is simulated task by task with the times of the paper's layers
 // (paper-times.ts), and what copies tell each other after it is added as counted (communication.ts). Of the shapes and
 // schedules that fit the memory the fastest is taken. One batch is one batch: with more GPUs a copy has fewer micro-batches
-// of it, so that the stages idle longer. A long pipeline repeats itself: two shorter ones say what a micro-batch more takes.
+// of it, so that the stages idle longer. A long pipeline repeats itself: two shorter ones say what a micro-batch more takes,
+// and so it is with the layers of a stage.
 //
 //   step = makespan of the pipeline + gradients and weights among the copies
 //
@@ -18,9 +19,10 @@ import { planTraining } from "../plan.ts";
 import { trainedTokens } from "../presets.ts";
 import { type ScheduleName, schedules } from "../../training/parallel/schedules/table.ts";
 import { fullOverlap, layerCosts, noOverlap } from "./layer-costs.ts";
-import type { TimelineReport } from "./measure.ts";
+import { measure, type TimelineReport } from "./measure.ts";
 import { type ConnectionCost, type LayerAssumptions, layerTimes } from "./paper-times.ts";
-import { simulateSchedule, type SimulatedSchedule } from "./schedules.ts";
+import { tasksOf } from "./program.ts";
+import { simulate } from "./simulate.ts";
 
 /** A simulated step. */
 export interface ScaledStep {
@@ -71,7 +73,7 @@ export function planScale(
   expectWhole("planScale", "batch", batch, 1, MOST_COUNT);
   const { model } = assumptions;
   const tokens = trainedTokens(model);
-  const simulated = createReports(assumptions);
+  const simulated = createLengths(assumptions);
   const found = gpus.map((many) =>
     stageCounts
       .flatMap((stages) => shapesOf(assumptions, { gpus: many, stages }, { hardware, batch }, simulated))
@@ -84,6 +86,7 @@ export function planScale(
     (shape) =>
       shape && {
         ...shape,
+        residual: shape.residual(),
         tokensPerSecond: perStep / shape.mhc.seconds,
         efficiency: speedOf(shape) / speedOf(first!),
         days: tokens === undefined ? undefined : ((tokens / perStep) * shape.mhc.seconds) / 86_400,
@@ -91,38 +94,48 @@ export function planScale(
   );
 }
 
-type Reports = (
+type Lengths = (
   schedule: ScheduleName,
   shape: { readonly stages: number; readonly microBatches: number },
   connection: ConnectionCost,
-) => TimelineReport;
+) => Length;
 
 /** What is simulated; a pipeline that several numbers of GPUs have is simulated once. */
-function createReports(assumptions: LayerAssumptions): Reports {
-  const known = new Map<string, TimelineReport>();
+export function createLengths(assumptions: LayerAssumptions): Lengths {
+  const known = new Map<string, Length>();
   return (schedule, { stages, microBatches }, connection) => {
     const key = [schedule, stages, microBatches, connection].join(" ");
     const found = known.get(key);
     if (found) return found;
     const shape = { stages, microBatches, chunks: 1 };
     const chunks = schedules[schedule].chunks(shape);
-    const layers = Math.ceil((assumptions.model.layers + headLayers(assumptions)) / stages / chunks);
+    const orders = schedules[schedule].orders(shape);
     const { times } = layerTimes(assumptions, connection);
     const overlap = connection === "mhc" ? fullOverlap : noOverlap;
-    const { report } = simulateSchedule(schedule, shape, () => layerCosts(times, layers, overlap));
-    known.set(key, report);
-    return report;
+    const layers = Math.ceil((assumptions.model.layers + headLayers(assumptions)) / stages / chunks);
+    const length = extended(layers, SIMULATED_LAYERS, (many) => {
+      const timeline = simulate(tasksOf(orders, stages * chunks, layerCosts(times, many, overlap)), stages);
+      return lengthOf(measure(timeline, chunks));
+    });
+    known.set(key, length);
+    return length;
   };
 }
 
-type Shape = Omit<ScaledTraining, "tokensPerSecond" | "efficiency" | "days">;
+/** Of a pass; more of them are extended, so that the tasks of a deep model have room in memory. */
+const SIMULATED_LAYERS = 16;
+
+interface Shape extends Pick<ScaledTraining, "layout" | "schedule" | "microBatches" | "memoryBytes" | "mhc"> {
+  /** Simulated for the shape that is taken, alone. */
+  residual(): ScaledStep;
+}
 
 /** What so many GPUs can do in so many stages: each schedule that runs and fits. */
 function shapesOf(
   assumptions: LayerAssumptions,
   { gpus, stages }: { readonly gpus: number; readonly stages: number },
   { hardware, batch }: ScaleOptions,
-  simulated: Reports,
+  simulated: Lengths,
 ): Shape[] {
   const { model } = assumptions;
   const microBatches = (batch * stages) / gpus;
@@ -141,39 +154,42 @@ function shapesOf(
     if (memoryBytes > hardware.memoryBytes) return [];
     const step = (connection: ConnectionCost): ScaledStep => {
       const { unit } = layerTimes(assumptions, connection);
-      const { makespan, busy } = longPipeline(microBatches, stages, (many) => ({
-        report: simulated(schedule, { stages, microBatches: many }, connection),
-      }));
+      const { makespan, busy } = longPipeline(microBatches, stages, (many) =>
+        simulated(schedule, { stages, microBatches: many }, connection),
+      );
       const exchange = exchangeOf(connection);
       return { seconds: makespan * unit * model.context + exchange, exchange, idle: 1 - busy / makespan };
     };
-    return [{ layout: plan.layout, schedule, microBatches, memoryBytes, residual: step("residual"), mhc: step("mhc") }];
+    const { layout } = plan;
+    return [{ layout, schedule, microBatches, memoryBytes, mhc: step("mhc"), residual: () => step("residual") }];
   });
 }
 
 /** What a pipeline takes, and how long a stage computes in it, as a mean. */
-interface Length {
+export interface Length {
   readonly makespan: number;
   readonly busy: number;
 }
 
-/**
- * A pipeline of any number of micro-batches: one that is long repeats itself, so two shorter ones say what each further
- * micro-batch takes.
- */
+const lengthOf = ({ makespan, bubble }: TimelineReport): Length => ({ makespan, busy: (1 - bubble) * makespan });
+
+/** The length of a pipeline of any number of micro-batches. */
 export function longPipeline(
   microBatches: number,
   stages: number,
-  simulated: (microBatches: number) => Pick<SimulatedSchedule, "report">,
+  simulated: (microBatches: number) => Length,
 ): Length {
-  const lengthOf = (many: number): Length => {
-    const { makespan, bubble } = simulated(many).report;
-    return { makespan, busy: (1 - bubble) * makespan };
-  };
-  const [short, long] = [4 * stages, 8 * stages];
-  if (microBatches <= long) return lengthOf(microBatches);
-  const [a, b] = [lengthOf(short), lengthOf(long)];
-  const further = (microBatches - long) / (long - short);
+  return extended(microBatches, 8 * stages, simulated);
+}
+
+/**
+ * The length of a pipeline with so many of what it repeats. With more than `most` it is not simulated: what each further one
+ * takes is known from `most` of them, and half as many.
+ */
+function extended(many: number, most: number, simulated: (many: number) => Length): Length {
+  if (many <= most) return simulated(many);
+  const [a, b] = [simulated(most / 2), simulated(most)];
+  const further = (many - most) / (most / 2);
   return { makespan: b.makespan + further * (b.makespan - a.makespan), busy: b.busy + further * (b.busy - a.busy) };
 }
 

@@ -2,12 +2,13 @@
 //
 // Every rank has the parameters of its stage alone. A step is the stage's part of the schedule (run-schedule.ts), then the
 // exchange among those that have the same parameters (../exchange.ts), whose norm is that of the gradients of all stages.
-// Between steps it answers what any trainer does. Instruments are read by all stages together. It writes no text, which needs
-// the whole model at once.
+// Between steps it answers what any trainer does. Instruments are read by all stages together, and so are
+// the scores of the next token of a text.
 
 import type { Batches } from "../../../data/batches.ts";
 import { type Parameter, parameterCount, trainedParameters } from "../../../graph/parameters.ts";
 import { byteSize, sizeOf, type Tensor } from "../../../graph/tensor.ts";
+import { generateByScores } from "../../../model/generate.ts";
 import { mixtureOf } from "../../../model/mixture.ts";
 import type { Collective } from "../../../runtime/collective/collective.ts";
 import { gatherTexts } from "../../../runtime/collective/texts.ts";
@@ -42,6 +43,7 @@ import { runSchedule } from "./run-schedule.ts";
 import { type PipelinePlan, stagePrograms } from "./stage.ts";
 import type { Parcel } from "./stage-table.ts";
 import type { StageRecord } from "./timeline.ts";
+import { scoresOfStages } from "./write.ts";
 
 /** A trainer of one stage, and of whoever has the same. */
 export interface PipelinedTrainer extends Trainer {
@@ -111,8 +113,9 @@ export function createPipelinedTrainer(
   const expectThere = (operation: string): void => {
     if (released) throw new Error(`${operation}: this trainer has been released; make another.`);
   };
-  const cannot = (operation: string, instead: string): never => {
-    throw new Error(`${operation}: the layers of this model are on ${pipeline.size} ranks; ${instead}`);
+  const nextScores = (window: readonly number[]): Promise<Float32Array> => {
+    expectThere("generate");
+    return scoresOfStages(programs, mesh, window);
   };
   const viewOf = (tensor: Tensor): TensorValues | Promise<TensorValues> =>
     runtime.view?.(tensor) ?? runtime.read(tensor);
@@ -284,8 +287,8 @@ export function createPipelinedTrainer(
         runtime.write(sum, new Float32Array(sizeOf(sum.shape)));
       return undefined;
     },
-    generate: () =>
-      cannot("generate", "none has all of them. Write text with its checkpoint in one process: birkhoff sample."),
+    generate: (prompt, options) => generateByScores(prompt, options, { size: context, scoresOf: nextScores }),
+    nextScores,
     save: () => stateOf("save"),
     view: () => stateOf("view"),
     async viewOwn() {
