@@ -418,6 +418,7 @@ export function createTrainer(
     release() {
       released = true;
       steps.drop();
+      shared?.release();
       programs.release();
     },
   };

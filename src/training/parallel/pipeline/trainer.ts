@@ -323,6 +323,7 @@ export function createPipelinedTrainer(
     },
     release() {
       released = true;
+      exchange.release();
       programs.release();
     },
   };
