@@ -74,8 +74,6 @@ export function createSharedSteps(
   const feed = (step: number, index: number): void => {
     writeBatch(runtime, shared, batchOf(step - 1, index));
   };
-  /** A long run in parts, between which the watch sees that it moves. */
-
   return {
     async run(step) {
       collective.stepping(true);
