@@ -166,7 +166,6 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
     const { tokenizer } = data;
     const prompt = samplePrompt(data);
     const plan = spread?.(config);
-    if (isPipelined(plan)) say("a pipeline writes no samples: no process has the whole model (docs/clusters.md)");
     await ranks.begin(config, data, plan);
     const openIn = (place: string): Promise<Run> =>
       openRun(runtime, { ...config, name: resumed ? config.name : path.basename(place) }, begun.data, place, {
@@ -195,8 +194,7 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
       process.stdout.write(
         `\n${drawCurves([{ name: "training loss", values: run.metrics.map(({ loss }) => loss) }], look)}\n\n${summaryTable([row], look.width)}\n`,
       );
-      // No rank of a pipeline has the whole model.
-      const sample = stopped || isPipelined(plan) ? undefined : await writeSample(run, tokenizer, prompt);
+      const sample = stopped ? undefined : await writeSample(run, tokenizer, prompt);
       if (sample) process.stdout.write(prose(`\n${printedSample(sample.prompt + sample.text)}\n`, process.stdout));
       process.stdout.write(
         `\n${stopped ? `Continue: birkhoff train --resume ${shellWord(folder)}` : `Saved in: ${showPlain(folder)}`}\n`,
@@ -302,8 +300,6 @@ function spreadOf(
     ...(timeline === undefined ? {} : { watched: true }),
   });
 }
-
-const isPipelined = (plan: PipelinePlan | undefined): boolean => (plan?.mesh.pipeline ?? 1) > 1;
 
 function checkpointChoice(text: string): CheckpointChoice {
   if (text === "last" || text === "best") return text;

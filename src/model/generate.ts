@@ -9,6 +9,7 @@
 // is full, the shadow replaces it. So no token takes much longer than another.
 
 import { expectFields, type FieldRules, expectHas } from "../basics/fields.ts";
+import { given } from "../basics/given.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { createDecoder, type Decoder, KEPT_PROGRAMS, type Row } from "./decoder.ts";
 import type { LanguageModel } from "./language-model.ts";
@@ -99,19 +100,7 @@ export function createGenerator(runtime: Runtime, model: LanguageModel): Generat
     prompts: readonly (readonly number[])[],
     options: BatchSamplingOptions,
   ): AsyncIterable<Omit<WrittenToken, "logProbability"> & { readonly scores: ArrayLike<number> }> {
-    expectFields("generate", options, optionRules);
-    const { maxTokens = 200, stopToken, random, ended, ...rules } = options;
-    if (typeof random !== "function")
-      throw new TypeError(
-        "generate: random is missing; it must be a function that gives a number from 0 to 1, such as samplingRandom(seed).",
-      );
-    if (prompts.some((prompt) => prompt.length === 0))
-      throw new RangeError(
-        "generate: the prompt has no tokens; give at least one (the end-of-text token starts a new text).",
-      );
-    if (!Number.isInteger(maxTokens) || maxTokens < 0)
-      throw new RangeError(`generate: maxTokens must be a whole number of at least 0, got ${maxTokens}.`);
-    checkRules(rules);
+    const { maxTokens, stopToken, random, ended, ...rules } = expectSampling(prompts, options);
     if (prompts.length === 0 || maxTokens === 0) return;
     const windows = prompts.map(({ length }) => createWindow(context, length, maxTokens));
     const { decoder, slots, giveBack } = borrow(windows.reduce((sum, { texts }) => sum + texts, 0));
@@ -163,6 +152,55 @@ export function createGenerator(runtime: Runtime, model: LanguageModel): Generat
     },
   };
 }
+
+/** The options with how many tokens are written at most. Throws what `createGenerator` says. */
+function expectSampling(
+  prompts: readonly (readonly number[])[],
+  options: BatchSamplingOptions,
+): BatchSamplingOptions & { readonly maxTokens: number } {
+  expectFields("generate", options, optionRules);
+  const { maxTokens = 200, stopToken, random, ended, ...rules } = options;
+  if (typeof random !== "function")
+    throw new TypeError(
+      "generate: random is missing; it must be a function that gives a number from 0 to 1, such as samplingRandom(seed).",
+    );
+  if (prompts.some((prompt) => prompt.length === 0))
+    throw new RangeError(
+      "generate: the prompt has no tokens; give at least one (the end-of-text token starts a new text).",
+    );
+  if (!Number.isInteger(maxTokens) || maxTokens < 0)
+    throw new RangeError(`generate: maxTokens must be a whole number of at least 0, got ${maxTokens}.`);
+  checkRules(rules);
+  return { ...rules, maxTokens, stopToken, random, ...given({ ended }) };
+}
+
+/**
+ * Write without a cache: every token reads the whole window again. The texts are those of a generator over the same model.
+ *
+ * @param size of the window, T
+ * @param scoresOf the scores of the token after those of the window, of which there are at least one and at most T
+ */
+export async function* generateByScores(
+  prompt: readonly number[],
+  options: SamplingOptions,
+  { size, scoresOf }: { readonly size: number; scoresOf(window: readonly number[]): Promise<ArrayLike<number>> },
+): AsyncIterable<number> {
+  const { maxTokens, stopToken, random, ...rules } = expectSampling([prompt], options);
+  const tokens = [...prompt];
+  const seen = new Set(prompt);
+  let start = Math.max(0, prompt.length - size);
+  for (let index = 0; index < maxTokens; index++) {
+    while (tokens.length - start > size) start += shiftOf(size);
+    const token = drawToken(nextTokens(await scoresOf(tokens.slice(start)), rules, seen), random(index, 0));
+    if (token === stopToken) return;
+    tokens.push(token);
+    seen.add(token);
+    yield token;
+  }
+}
+
+/** How far a window slides when a text outgrows it. */
+const shiftOf = (size: number): number => Math.ceil(size / 2);
 
 /**
  * The numbers of rows that are read at once, and for how many of them scores are wanted, in the order of writing:
@@ -231,7 +269,7 @@ interface Window {
 }
 
 function createWindow(size: number, promptLength: number, maxTokens: number): Window {
-  const shift = Math.ceil(size / 2);
+  const shift = shiftOf(size);
   /** Index in the text of the window's first token. */
   let start = Math.max(0, promptLength - size);
   // The last token written is never read.

@@ -158,8 +158,7 @@ export async function openRun(
       onWarning: options.onWarning,
     });
     if (resumes) noteStart(folder, config, options.onNote);
-    const writes = (options.spread?.mesh.pipeline ?? 1) === 1;
-    return await trainIn(folder, trainer, batches, data, { onWarning: options.onWarning, writes });
+    return await trainIn(folder, trainer, batches, data, options.onWarning);
   } catch (error) {
     batches.close();
     folder?.close();
@@ -194,13 +193,13 @@ export async function followRun(
   }
 }
 
-/** The run of a trainer that stands where its folder does; `writes`: whether it can write texts, having the whole model. */
+/** The run of a trainer that stands where its folder does. */
 async function trainIn(
   folder: RunFolder,
   trainer: LeadingTrainer,
   batches: ReturnType<typeof runBatches>,
   data: PreparedFiles,
-  { onWarning, writes }: { readonly onWarning: RunOptions["onWarning"]; readonly writes: boolean },
+  onWarning: RunOptions["onWarning"],
 ): Promise<Run> {
   const { config } = trainer;
   const alarms = planAlarms(config.model, config.alarms);
@@ -310,7 +309,7 @@ async function trainIn(
       const bad = await trySave();
       if (bad !== undefined) await react(step, [notSavedAlarm(step, bad, checkpointBefore(), config.optimizer)]);
     }
-    if (writes && trainer.step === step && config.sampleEvery && due(step, config.sampleEvery)) await sample(signal);
+    if (trainer.step === step && config.sampleEvery && due(step, config.sampleEvery)) await sample(signal);
     return record;
   };
   const advance = async (signal?: AbortSignal): Promise<MetricRecord> => {

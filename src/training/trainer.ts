@@ -113,9 +113,15 @@ export interface Trainer {
   findNotFinite(): Promise<string | undefined>;
   /**
    * Write on from token ids with the parameters as they are; see `Generator`. Where ranks share experts, rank 0 alone can,
-   * after `gatherExperts`.
+   * after `gatherExperts`; where they share layers, all call it with the same, and each gets the text.
    */
   generate(prompt: readonly number[], options: SamplingOptions): AsyncIterable<number>;
+  /**
+   * The scores of the token after these, [V], for which all ranks ask at once; absent where each rank has all layers.
+   *
+   * @param window at least one token, at most the model's context
+   */
+  nextScores?(window: readonly number[]): Promise<ArrayLike<number>>;
   /** Whether all ranks read the instruments together, for none has the whole model; else each can alone. */
   readonly observesTogether?: boolean;
   /** Bring the experts together on rank 0, so that it can write; absent where each rank has all experts. */

@@ -5,6 +5,7 @@ import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readSamples } from "../../src/runs/samples.ts";
 import { type Finished, makeWorkplace, run, start } from "./cli.ts";
 
 const kinds = [
@@ -118,12 +119,24 @@ describe.each(kinds)("%s", (kind, program, variable) => {
     { timeout: SECONDS * 1000 },
     async () => {
       const out = `${kind}-mesh`;
-      const mesh = [...model, "--batch", "1", "--accumulate", "4", "--mesh", "data=2,pipeline=2"];
+      const mesh = [
+        ...model,
+        "--batch",
+        "1",
+        "--accumulate",
+        "4",
+        "--mesh",
+        "data=2,pipeline=2",
+        "--sample-every",
+        "10",
+      ];
       const page = place.at(`${kind}-timeline.html`);
       const { stderr } = await train(...launch(4, ...mesh, "--steps", "20", "--out", out, "--timeline", page));
       expect(worst(lossesOf(out), alone)).toBeLessThan(1e-5);
       expect(stderr).toMatch(/bubble of step 20: [\d.]+ %; simulated: [\d.]+ %/);
       expect(fs.readFileSync(page, "utf8")).toContain("1F1B, step 20 as it ran");
+      const samples = readSamples(place.at(out));
+      expect(samples.map((sample) => /^step (\d+)/.exec(sample)?.[1])).toEqual(["10", "20"]);
     },
   );
 

@@ -5,6 +5,7 @@
 // the same order, and what rank 0 decides need not be decided again. A saved state that it restores it sends to all: the
 // others read no checkpoint, and need not see its disk.
 
+import { generateByScores } from "../../model/generate.ts";
 import type { Collective } from "../../runtime/collective/collective.ts";
 import { broadcastText, gatherTexts } from "../../runtime/collective/texts.ts";
 import type { OwnState, SavedTensor, TrainerState } from "../state.ts";
@@ -14,6 +15,7 @@ import type { StepWishes, Trainer } from "../trainer.ts";
 type Order =
   | { readonly call: "trainStep"; readonly wishes: Pick<StepWishes, "rateFactor" | "ahead" | "instruments"> }
   | { readonly call: "keepOwn"; readonly place: string }
+  | { readonly call: "nextScores"; readonly window: readonly number[] }
   | { readonly call: "evaluate" | "findNotFinite" | "gatherExperts" | "save" | "end" }
   | { readonly call: "restore"; readonly step: number; readonly model: Outline[]; readonly optimizer: Outline[] };
 
@@ -60,6 +62,8 @@ export function leadTrainer(collective: Collective, trainer: Trainer, keep: Keep
   const gatherExperts = trainer.gatherExperts
     ? told(() => ({ call: "gatherExperts" }), trainer.gatherExperts)
     : () => Promise.resolve();
+  const nextScores =
+    trainer.nextScores && told((window: readonly number[]) => ({ call: "nextScores", window }), trainer.nextScores);
   return {
     ...trainer,
     get step() {
@@ -96,6 +100,10 @@ export function leadTrainer(collective: Collective, trainer: Trainer, keep: Keep
       () => trainer.view({ for: LEADER }),
     ),
     async *generate(prompt, options) {
+      if (nextScores) {
+        yield* generateByScores(prompt, options, { size: trainer.config.model.context, scoresOf: nextScores });
+        return;
+      }
       await gatherExperts();
       yield* trainer.generate(prompt, options);
     },
@@ -123,6 +131,7 @@ export async function followTrainer(collective: Collective, trainer: Trainer, ke
     evaluate: () => trainer.evaluate(),
     findNotFinite: () => trainer.findNotFinite(),
     gatherExperts: async () => trainer.gatherExperts?.(),
+    nextScores: async ({ window }) => trainer.nextScores?.(window),
     save: () => trainer.view({ for: LEADER }),
     keepOwn: async ({ place }) => gatherTexts(collective, keep(await trainer.viewOwn(), place)),
     restore: async (order) => trainer.restore(await hearState(collective, order)),

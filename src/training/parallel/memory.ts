@@ -24,7 +24,7 @@ export interface RankMemory extends MeshPlace {
 
 /** What a run is asked for beside steps and evaluations. */
 export interface Besides {
-  /** A text that rank 0 writes: tokens of its prompt and after it. Default: none. */
+  /** A text that rank 0 writes, with the others where they share layers: tokens of its prompt and after it. Default: none. */
   readonly sample?: { readonly prompt: number; readonly tokens: number } | undefined;
 }
 
@@ -52,6 +52,7 @@ export function predictRanks(
       const [parameterBytes, momentBytes] = [take(tensorsOf(own)), take(tensorsOf(step.moments))];
       stage.observation();
       stage.evaluation();
+      if (sample) stage.writing();
       return { rank, ...place, parameterBytes, momentBytes, runtimeBytes: runtime.memoryBytes() };
     }
     const run = compileTraining(runtime, config, { rank: row, size: rows, ...(expert > 1 ? { experts: expert } : {}) });

@@ -22,17 +22,22 @@ test.each(cases)("%j on %j by %s", async (changes, mesh, schedule) => {
   const ranks = mesh.data * mesh.pipeline * mesh.expert;
   const config = { ...tinyTraining("mhc", changes), batch: 1, accumulate: 4 * mesh.data * mesh.expert };
   const plan = { mesh, schedule, chunks: 1 } as const;
+  // Stages write together; else rank 0 alone does, and how many programs it keeps depends on the texts.
+  const sample = mesh.pipeline > 1 ? { prompt: 3, tokens: 2 } : undefined;
   let prediction: RankMemory[] | undefined;
   const has = await onAll(createWorld(ranks, { deadline: 60 }), async (world) => {
     const runtime = await createWasmRuntime({ threads: 1 });
     try {
       // All ranks have the same machine: one prediction serves them.
-      const predicted = (prediction ??= predictRanks(config, runtime.machine, plan))[world.rank]!;
+      const predicted = (prediction ??= predictRanks(config, runtime.machine, plan, { sample }))[world.rank]!;
       const trainer = createSpreadTrainer(runtime, config, tinyBatches(config), world, plan);
       for (let step = 0; step < 2; step++) {
         await trainer.trainStep({ instruments: step === 0 && (world.rank === 0 || mesh.expert * mesh.pipeline > 1) });
         await trainer.evaluate();
       }
+      if (sample)
+        for await (const token of trainer.generate([1, 2, 3], { maxTokens: sample.tokens, random: () => 0.5 }))
+          expect(token).toBeLessThan(config.model.vocabulary);
       trainer.restore(await trainer.save());
       await trainer.trainStep();
       return { predicted, bytes: runtime.memoryBytes() };

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { connectionSchema } from "../../../src/connections/table.ts";
 import { comparePipeline } from "../../../src/planning/pipeline/measured.ts";
 import type { TrainingConfig } from "../../../src/training/config.ts";
+import { endFollowers, followTrainer, leadTrainer } from "../../../src/training/parallel/lead.ts";
 import { createMesh, type MeshSize } from "../../../src/training/parallel/mesh.ts";
 import { predictRanks } from "../../../src/training/parallel/memory.ts";
 import type { PipelinePlan } from "../../../src/training/parallel/pipeline/stage.ts";
@@ -239,6 +240,50 @@ test.each([
     for (const [index, number] of expected.entries())
       expect(Math.abs(got[index]! - number), `${name} ${index}`).toBeLessThan(1e-5 + 1e-4 * Math.abs(number));
   }
+});
+
+test.each([
+  ["mhc", {}, four, "1f1b"],
+  ["mhc", mixture, experts, "zb-h1"],
+  ["residual", { model: { context: 6 } }, square, "dualpipe"],
+] as const)("%s %j on %j by %s writes the texts of one process", async (kind, changes, size, schedule) => {
+  const config = { ...tinyTraining(kind, changes), batch: 1, accumulate: 4 * size.data * size.expert };
+  // Longer than the window, which slides; and the same numbers for whoever draws.
+  const options = { maxTokens: 20, random: (index: number) => (index * 0.37) % 1, repetitionPenalty: 1.1 };
+  const textOf = async (trainer: Trainer, prompt: readonly number[]): Promise<number[]> => {
+    const tokens: number[] = [];
+    for await (const token of trainer.generate(prompt, options)) tokens.push(token);
+    return tokens;
+  };
+  const prompts = [[3], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]];
+  const ranks = await onAll(createWorld(4, { deadline: 60 }), async (world) => {
+    const mesh = createMesh(world, size);
+    const trainer = createPipelinedTrainer(runtimes[world.rank]!, config, tinyBatches(config), mesh, planOf(schedule));
+    await trainer.trainStep();
+    const lead = world.rank === 0 ? leadTrainer(world, trainer, () => "") : undefined;
+    const texts: number[][] = [];
+    for (const prompt of prompts) texts.push(await textOf(trainer, prompt));
+    const state = await trainer.save();
+    const led: number[][] = [];
+    if (lead) {
+      for (const prompt of prompts) led.push(await textOf(lead, prompt));
+      // One that is ended early leaves nobody waiting.
+      for await (const _ of lead.generate([1], options)) break;
+      await lead.trainStep();
+      await endFollowers(world);
+    } else await followTrainer(world, trainer, () => "");
+    expect(trainer.step).toBe(2);
+    trainer.release();
+    return { texts, led, state };
+  });
+  const alone = createTrainer(runtimes[0]!, config, tinyBatches(config));
+  alone.restore(ranks[0]!.state);
+  const expected: number[][] = [];
+  for (const prompt of prompts) expected.push(await textOf(alone, prompt));
+  alone.release();
+  expect(expected.map(({ length }) => length)).toEqual([20, 20]);
+  expect(ranks[0]!.led).toEqual(expected);
+  for (const { texts } of ranks) expect(texts).toEqual(expected);
 });
 
 test("the measured step has every pass and message of the table, and is compared with its simulation", async () => {

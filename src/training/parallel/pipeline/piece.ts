@@ -19,6 +19,7 @@ import type { LanguageModel, ObservedSublayer, Passing } from "../../../model/la
 import { toBfloat16 } from "../../../ops/bfloat16.ts";
 import { add, scale } from "../../../ops/elementwise.ts";
 import { fill } from "../../../ops/fill.ts";
+import { gather } from "../../../ops/gather.ts";
 import { gradientsFrom } from "../../../ops/gradients.ts";
 import { mean } from "../../../ops/reductions.ts";
 import type { Routing } from "../../../model/mixture.ts";
@@ -67,6 +68,10 @@ export interface PieceGraph extends CutPiece {
     readonly sublayers: readonly ObservedOutputs[];
   }>;
   readonly observed: readonly ObservedSublayer[];
+  /** The forward pass alone, and in the last piece the scores of the token after that at `place`, [1, V]. */
+  readonly writing: ProgramSpec<{ readonly leaving: readonly Tensor[]; readonly scores: Tensor | undefined }>;
+  /** i32 [1], read by the last piece alone: which of all tokens. */
+  readonly place: Tensor;
   /** The states of a slot: where what is carried lies. */
   slot(index: number): Slot;
 }
@@ -120,6 +125,7 @@ export function buildPieces(
   const { batch, storeEvery } = options;
   const { context: length } = model.config;
   const inputs = batchInputs({ batch, model: model.config, ...(options.data ? { data: options.data } : {}) });
+  const place = input("place", [1], "i32");
   const unused = new Set(trainedParameters(parameters));
   const drafts: Draft[] = [];
   let before: Passing | undefined;
@@ -133,19 +139,21 @@ export function buildPieces(
       : model.enter(inputs.tokens);
     const { leaving, sublayers, routing } = model.through(passing, { batch, length, from, to, storeEvery });
     const last = position === cut.length - 1;
-    const loss = last ? model.loss(model.leave(leaving), inputs.targets, inputs.weights) : undefined;
+    const hidden_NC = last ? model.leave(leaving) : undefined;
+    const loss = hidden_NC && model.loss(hidden_NC, inputs.targets, inputs.weights);
+    const scores = hidden_NC && model.logits(gather(hidden_NC, place));
     const edge = tensorsOf(leaving).map(carriedForm);
     const nodes = new Set(ancestors([...edge, ...(loss ? [loss] : [])]));
     const own = parameters.all.filter(({ tensor }) => nodes.has(tensor.node));
     for (const parameter of own) unused.delete(parameter);
-    drafts.push({ position, from, to, entering, edge, sublayers, routing, loss, own });
+    drafts.push({ position, from, to, entering, edge, sublayers, routing, loss, scores, own });
     before = leaving;
   }
   const own = drafts
     .filter(({ position }) => wanted.includes(position))
     .map((draft) => {
       const all = draft.position === 0 ? [...draft.own, ...unused] : draft.own;
-      return completePiece(model, { ...draft, own: all }, inputs, options, sumOf);
+      return completePiece(model, { ...draft, own: all }, { batch: inputs, place }, options, sumOf);
     });
   return { own, boundaries: drafts.map(({ entering }) => entering.map(({ shape }) => sizeOf(shape))) };
 }
@@ -157,13 +165,14 @@ interface Draft extends CutPiece {
   readonly sublayers: readonly ObservedSublayer[];
   readonly routing: readonly Routing[];
   readonly loss: Tensor | undefined;
+  readonly scores: Tensor | undefined;
   readonly own: readonly Parameter[];
 }
 
 function completePiece(
   model: LanguageModel,
-  { position, from, to, entering, edge, sublayers, routing, loss, own }: Draft,
-  batch: BatchInputs,
+  { position, from, to, entering, edge, sublayers, routing, loss, scores, own }: Draft,
+  { batch, place }: { readonly batch: BatchInputs; readonly place: Tensor },
   { precision, accumulate }: PieceOptions,
   sumOf: (parameter: Parameter) => Tensor,
 ): PieceGraph {
@@ -226,6 +235,8 @@ function completePiece(
       precision,
     ),
     observed: sublayers,
+    place,
+    writing: programInPrecision({ outputs: { leaving: loss ? [] : edge, scores } }, precision),
     evaluation: { outputs: { leaving: loss ? [] : outputs.edge, loss: outputs.loss } },
     slot(index) {
       const states = new Map<Tensor, Tensor>();
@@ -238,20 +249,20 @@ function completePiece(
         program(first, last = first) {
           const [begin, end] = [phases.indexOf(first), phases.indexOf(last)];
           const has = (phase: Phase): boolean => phases.indexOf(phase) >= begin && phases.indexOf(phase) <= end;
-          const place = graph.program(begin, (tensor) => states.get(tensor)!);
+          const placed = graph.program(begin, (tensor) => states.get(tensor)!);
           const leaves = has("forward") && !loss;
           return {
             outputs: {
-              leaving: leaves ? outputs.edge.map(place) : [],
-              loads: has("forward") ? outputs.loads.map(place) : [],
-              loss: has("input") && outputs.loss ? place(outputs.loss) : undefined,
-              gradients: has("input") ? outputs.gradients.map(place) : [],
+              leaving: leaves ? outputs.edge.map(placed) : [],
+              loads: has("forward") ? outputs.loads.map(placed) : [],
+              loss: has("input") && outputs.loss ? placed(outputs.loss) : undefined,
+              gradients: has("input") ? outputs.gradients.map(placed) : [],
             },
             updates: [
               ...graph.carried
                 .filter(({ from: made, until }) => made >= begin && made <= end && until > end)
-                .map(({ tensor }): [Tensor, Tensor] => [states.get(tensor)!, carriedForm(place(tensor))]),
-              ...(has("weights") ? updates.map(([sum, value]): [Tensor, Tensor] => [sum, place(value)]) : []),
+                .map(({ tensor }): [Tensor, Tensor] => [states.get(tensor)!, carriedForm(placed(tensor))]),
+              ...(has("weights") ? updates.map(([sum, value]): [Tensor, Tensor] => [sum, placed(value)]) : []),
             ],
           };
         },

@@ -33,6 +33,9 @@ export type ObservationProgram = Program<{
   readonly sublayers: readonly ObservedOutputs[];
 }>;
 
+/** Of one sequence, with the scores of the next token in the last piece. */
+export type WritingProgram = Program<{ readonly leaving: readonly Tensor[]; readonly scores: Tensor | undefined }>;
+
 export interface StagePrograms {
   /** What they are compiled for. */
   readonly runtime: Runtime;
@@ -43,6 +46,7 @@ export interface StagePrograms {
   readonly all: readonly Program[];
   evaluation(): ForwardPieces<EvaluationProgram>;
   observation(): ForwardPieces<ObservationProgram>;
+  writing(): ForwardPieces<WritingProgram>;
   /** Give back all programs and states. */
   release(): void;
 }
@@ -81,6 +85,7 @@ export function compileStage(
   for (const program of all) program.parts?.();
   let evaluation: ForwardPieces<EvaluationProgram> | undefined;
   let observation: ForwardPieces<ObservationProgram> | undefined;
+  let writing: ForwardPieces<WritingProgram> | undefined;
   const forward = <P extends Program>(batch: number, compile: (piece: PieceGraph) => P): ForwardPieces<P> => {
     const { table, model, parameters } = graph;
     const { precision, data } = config;
@@ -104,8 +109,9 @@ export function compileStage(
     all,
     evaluation: () => (evaluation ??= forward(config.batch, (piece) => runtime.compile(piece.evaluation))),
     observation: () => (observation ??= forward(1, (piece) => runtime.compile(piece.observation))),
+    writing: () => (writing ??= forward(1, (piece) => runtime.compile(piece.writing))),
     release() {
-      const looking = [...(evaluation?.pieces ?? []), ...(observation?.pieces ?? [])];
+      const looking = [...(evaluation?.pieces ?? []), ...(observation?.pieces ?? []), ...(writing?.pieces ?? [])];
       for (const program of [...all, ...looking.map((piece) => piece.program)]) program.release();
       for (const { tensor } of [...graph.own, ...graph.step.moments]) runtime.forget(tensor);
       for (const state of lastingStatesOf(stagePrograms(graph))) runtime.forget(state);

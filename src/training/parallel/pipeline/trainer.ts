@@ -2,12 +2,13 @@
 //
 // Every rank has the parameters of its stage alone. A step is the stage's part of the schedule (run-schedule.ts), then the
 // exchange among those that have the same parameters (../exchange.ts), whose norm is that of the gradients of all stages.
-// Between steps it answers what any trainer does. Instruments are read by all stages together. It writes no text, which needs
-// the whole model at once.
+// Between steps it answers what any trainer does. Instruments are read by all stages together, and so are
+// the scores of the next token of a text.
 
 import type { Batches } from "../../../data/batches.ts";
 import { type Parameter, parameterCount, trainedParameters } from "../../../graph/parameters.ts";
 import { byteSize, sizeOf, type Tensor } from "../../../graph/tensor.ts";
+import { generateByScores } from "../../../model/generate.ts";
 import { mixtureOf } from "../../../model/mixture.ts";
 import type { Collective } from "../../../runtime/collective/collective.ts";
 import { gatherTexts } from "../../../runtime/collective/texts.ts";
@@ -24,13 +25,12 @@ import type { SavedTensor, TensorPiece, TrainerState } from "../../state.ts";
 import { restoreTensors } from "../../restore.ts";
 import type { StepResult, Trainer } from "../../trainer.ts";
 import { measureUpdate, squaresOf } from "../../update-norms.ts";
-import { expectSame } from "../agree.ts";
 import { createExchange } from "../exchange.ts";
 import { inWholeTensors, partOfState, sumOf, wholeTensors } from "../experts.ts";
 import { type Mesh, rankAt } from "../mesh.ts";
 import { ownOf } from "../own.ts";
 import { ownBatches } from "../share.ts";
-import { COMPARE_EVERY, hashOf } from "../shared-steps.ts";
+import { COMPARE_EVERY, expectSameParameters } from "../shared-steps.ts";
 import { createTelling } from "../told.ts";
 import { evaluateStages } from "./evaluation.ts";
 import { gatherTensors } from "./gather.ts";
@@ -42,6 +42,7 @@ import { runSchedule } from "./run-schedule.ts";
 import { type PipelinePlan, stagePrograms } from "./stage.ts";
 import type { Parcel } from "./stage-table.ts";
 import type { StageRecord } from "./timeline.ts";
+import { scoresOfStages } from "./write.ts";
 
 /** A trainer of one stage, and of whoever has the same. */
 export interface PipelinedTrainer extends Trainer {
@@ -111,8 +112,9 @@ export function createPipelinedTrainer(
   const expectThere = (operation: string): void => {
     if (released) throw new Error(`${operation}: this trainer has been released; make another.`);
   };
-  const cannot = (operation: string, instead: string): never => {
-    throw new Error(`${operation}: the layers of this model are on ${pipeline.size} ranks; ${instead}`);
+  const nextScores = (window: readonly number[]): Promise<Float32Array> => {
+    expectThere("generate");
+    return scoresOfStages(programs, mesh, window);
   };
   const viewOf = (tensor: Tensor): TensorValues | Promise<TensorValues> =>
     runtime.view?.(tensor) ?? runtime.read(tensor);
@@ -127,18 +129,6 @@ export function createPipelinedTrainer(
       if (position === 0) runtime.write(inputs.tokens, next.tokens);
       if (position === table.pieces - 1) writeTargets(runtime, inputs, next);
     };
-  const hash = async (some: readonly Parameter[]): Promise<string> => {
-    let sum = 2166136261;
-    for (const { tensor } of some) sum = hashOf(await viewOf(tensor), sum);
-    return (sum >>> 0).toString(16);
-  };
-  /** Those with the same stage have the same of what is not shared, and those with the same part of the experts of it. */
-  const expectSameParameters = async (what: string): Promise<void> => {
-    await expectSame(holders.rows, what, await hash(shared.trained.filter((each) => !each.share)));
-    const parts = shared.trained.filter((each) => each.share);
-    if (parts.length > 0) await expectSame(holders.data, `${what} (experts)`, await hash(parts));
-  };
-
   const trainedValues = (): Promise<TensorValues[]> =>
     Promise.all(shared.trained.map(({ tensor }) => runtime.read(tensor)));
   /** What a step has done to the parameters of all stages. */
@@ -211,7 +201,8 @@ export function createPipelinedTrainer(
     );
     const mine = routing.map(({ layer }) => told.loads[layers.indexOf(layer)]!);
     const { norm, squares } = await exchange.update(update, { loads: mine, limit });
-    if (current % COMPARE_EVERY === 0) await expectSameParameters(`the parameters after step ${current}`);
+    if (current % COMPARE_EVERY === 0)
+      await expectSameParameters(runtime, holders, shared.trained, `the parameters after step ${current}`);
     world.stepping(false);
     return {
       step: current,
@@ -284,8 +275,8 @@ export function createPipelinedTrainer(
         runtime.write(sum, new Float32Array(sizeOf(sum.shape)));
       return undefined;
     },
-    generate: () =>
-      cannot("generate", "none has all of them. Write text with its checkpoint in one process: birkhoff sample."),
+    generate: (prompt, options) => generateByScores(prompt, options, { size: context, scoresOf: nextScores }),
+    nextScores,
     save: () => stateOf("save"),
     view: () => stateOf("view"),
     async viewOwn() {
