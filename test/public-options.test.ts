@@ -144,6 +144,7 @@ const withoutOptions: readonly string[] = [
   "followRun",
   "difference",
   "findTasks",
+  "joinGpus",
   "openAnswers",
   "openDataFolder",
   "openRunModel",
