@@ -25,6 +25,7 @@ import { sinkhorn } from "./sinkhorn.ts";
 import { site } from "./site.ts";
 import { step } from "./step.ts";
 import { stream } from "./stream.ts";
+import { streamCounts } from "./stream-counts.ts";
 import { webgpu } from "./webgpu.ts";
 
 const groups: readonly Group[] = [
@@ -39,6 +40,7 @@ const groups: readonly Group[] = [
   planning,
   sinkhorn,
   stream,
+  streamCounts,
   data,
   page,
   site,

@@ -1,12 +1,16 @@
 // birkhoff/runtime: one machine by its name, and what it knows of a compiled program.
 
 // Several processes: the ranks of one job, and how they talk to each other.
-export { openCollective } from "./runtime/collective/open.ts";
+export { openCollective, type OpenCollectiveOptions, type StoreOptions } from "./runtime/collective/open.ts";
+export { type GpuExchange, joinGpus, type Joined } from "./runtime/collective/nccl/join.ts";
 export { alone } from "./runtime/collective/alone.ts";
 export {
   type Collective,
   CollectiveError,
   type CollectiveOptions,
+  type GpuCollective,
+  type GpuMessage,
+  type GpuValues,
   type Pending,
   type Traffic,
   type Values,

@@ -21,8 +21,11 @@ const rooms: Readonly<
   runtime: {
     browser: true,
     butFor: [
+      "collective/launched.ts",
       "collective/mpi/",
+      "collective/nccl/",
       "collective/open.ts",
+      "collective/tcp/",
       "collective/watch/",
       "open.ts",
       "cuda/",

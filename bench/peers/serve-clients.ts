@@ -41,6 +41,7 @@ function ask(url: string, prompt: readonly number[], written: number): Promise<R
     asking.on("error", reject);
     asking.on("response", (response) => {
       response.setEncoding("utf8");
+      if (response.statusCode !== 200) return reject(new Error(`the server answers ${response.statusCode}`));
       response.on("data", (text: string) => {
         const now = performance.now() - start;
         const events = (rest + text).split("\n\n");

@@ -13,7 +13,7 @@ export const benchCommand: Command = new Command("bench")
   .option("--rounds <n>", "interleaved rounds of every measurement", wholeNumber(1, 1000))
   .addHelpText(
     "after",
-    "\nPeers need Python with torch and numpy; BIRKHOFF_PYTHON names the interpreter. Figures whose peer is missing are skipped. chart.*, manifold.*, cuda.*, mpi.* and serve.* are measured only when named.\n\nExample:\n  birkhoff bench gemm step.residual --json",
+    "\nPeers need Python with torch and numpy; BIRKHOFF_PYTHON names the interpreter. Figures whose peer is missing are skipped. chart.*, manifold.*, mhc.streams.*, cuda.*, mpi.* and serve.* are measured only when named.\n\nExample:\n  birkhoff bench gemm step.residual --json",
   )
   .action(async (prefixes: string[], options: { json?: boolean; rounds?: number }) => {
     const main = new URL("../../bench/main.ts", import.meta.url);

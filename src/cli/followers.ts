@@ -4,7 +4,7 @@
 // others hold their tongue until the command begins, and give rank 0 the time to speak: a launcher ends all processes
 // when the first has failed.
 
-import { launchedAs } from "../runtime/collective/mpi/find.ts";
+import { launchedAs } from "../runtime/collective/launched.ts";
 
 /** Time for rank 0 to say what is wrong. */
 const SPEAKING_MS = 2000;

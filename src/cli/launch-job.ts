@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process";
 import os from "node:os";
 import { setTimeout } from "node:timers/promises";
-import { ABORT_CODE } from "../runtime/collective/mpi/messenger.ts";
+import { ABORT_CODE } from "../runtime/collective/launched.ts";
 import { type Process, WATCH_VARIABLE } from "../runtime/collective/watch/protocol.ts";
 import { startWatch, type Watch } from "../runtime/collective/watch/server.ts";
 import { REPEATED_MS } from "./interrupt.ts";

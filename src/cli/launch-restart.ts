@@ -12,7 +12,7 @@ import { unlockAfter } from "../files/lock.ts";
 import { describeResumable } from "../runs/description.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
 import { latestCheckpoint } from "../runs/checkpoint.ts";
-import { ABORT_CODE } from "../runtime/collective/mpi/messenger.ts";
+import { ABORT_CODE } from "../runtime/collective/launched.ts";
 import { parseTrainingConfig } from "../training/config.ts";
 import { type MeshSize, showMesh } from "../training/parallel/mesh.ts";
 import type { JobEnd } from "./launch-job.ts";

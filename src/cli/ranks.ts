@@ -9,7 +9,7 @@ import { openPrepared } from "../data/prepare.ts";
 import type { PreparedFiles } from "../data/prepared-files.ts";
 import { reason } from "../files/errors.ts";
 import type { Collective } from "../runtime/collective/collective.ts";
-import { launchedAs } from "../runtime/collective/mpi/find.ts";
+import { launchedAs } from "../runtime/collective/launched.ts";
 import { openCollective } from "../runtime/collective/open.ts";
 import { broadcastText } from "../runtime/collective/texts.ts";
 import type { Runtime } from "../runtime/runtime.ts";

@@ -5,6 +5,7 @@ import { showList } from "../basics/show.ts";
 import { readTokenizer } from "../data/tokenizer-file.ts";
 import { createParameters } from "../graph/parameters.ts";
 import { languageModel } from "../model/language-model.ts";
+import { expectPackages } from "../files/packages.ts";
 import { latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { type Change, expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limit.ts";
@@ -15,6 +16,7 @@ import { readChatTemplate } from "../serving/chat-template.ts";
 import { createEngine, type EngineOptions, shapesFor } from "../serving/engine.ts";
 import { listenForApi } from "../serving/listen.ts";
 import { createPromptEncoder } from "../serving/prompt-encoder.ts";
+import { WARM_UP_SECONDS, warmUp } from "../serving/warm-up.ts";
 import { parseTrainingConfig } from "../training/config.ts";
 import { restoreTensors } from "../training/restore.ts";
 import { untilEnded } from "./interrupt.ts";
@@ -28,6 +30,7 @@ export interface ServeApiOptions extends MachineOptions, MemoryOption, EngineOpt
   readonly key: string | undefined;
   readonly deadline: number;
   readonly drain: number;
+  readonly warmUp: boolean;
   readonly json?: boolean;
 }
 
@@ -62,6 +65,11 @@ export async function serveApi(folder: string, options: ServeApiOptions): Promis
       context,
       vocabulary,
     };
+    if (options.warmUp) {
+      expectPackages("page");
+      say(`Answering requests of its own until the times no longer fall, for ${WARM_UP_SECONDS} s at most.`);
+      await warmUp(served);
+    }
     const server = await listenForApi(served, options);
     if (options.json)
       process.stdout.write(`${JSON.stringify({ url: server.url, port: server.port, model: name, context })}\n`);

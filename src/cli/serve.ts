@@ -34,6 +34,7 @@ interface ServeOptions extends MachineOptions, MemoryOption {
   readonly stretch: number;
   readonly deadline: number;
   readonly drain: number;
+  readonly warmUp: boolean;
 }
 
 /** Options that only the API has, and those that only the page has. */
@@ -45,6 +46,7 @@ const apiOptions = [
   "stretch",
   "deadline",
   "drain",
+  "warmUp",
   "runtime",
   "threads",
   "revectorise",
@@ -79,6 +81,7 @@ export const serveCommand: Command = memoryOption(machineOptions(new Command("se
   .option("--stretch <v>", "of --api: how many times as long prompts may make a token of another text", stretch, 2)
   .option("--deadline <s>", "of --api: seconds that an answer may take", wholeNumber(1, 86_400), 600)
   .option("--drain <s>", "of --api: seconds to finish texts in when the server is stopped", wholeNumber(0, 3600), 30)
+  .option("--no-warm-up", "of --api: be ready at once; the first answers are slower and less even")
   .addHelpText(
     "after",
     `

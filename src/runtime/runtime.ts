@@ -4,6 +4,7 @@
 // later: a read gives what was there when it was asked for.
 
 import type { Tensor } from "../graph/tensor.ts";
+import type { GpuBeside } from "./beside.ts";
 import type { Device } from "./device.ts";
 import type { Call, CompiledPlan } from "./plan/calls.ts";
 import type { Machine } from "./plan/machine.ts";
@@ -163,6 +164,8 @@ export interface Runtime {
   forget(state: Tensor): void;
   /** Bytes that were taken at most: states, arena, programs and scratch. */
   memoryBytes?(): number;
+  /** For a library that works on the memory of the runtime's GPU, such as one that exchanges it with other GPUs. */
+  readonly beside?: GpuBeside;
   /** Wait until all that was asked for is done. */
   finish(): Promise<void>;
   /** End the runtime: all else then throws an Error. To close it once more does nothing. */

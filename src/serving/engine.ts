@@ -9,12 +9,12 @@
 import { powerOfTwo } from "../basics/numbers.ts";
 import { createDecoder } from "../model/decoder.ts";
 import type { LanguageModel } from "../model/language-model.ts";
-import { createReaders, type Ended, type Errand, type Running } from "../model/reading.ts";
+import { createReaders, type Ended, type Errand, type Readers, type Running } from "../model/reading.ts";
 import type { Shape } from "../model/tick.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Channel, createChannel } from "./channel.ts";
 import { createMeter, type Meter } from "./meter.ts";
-import { findEqualShapes, servingShapes, shapesUpTo } from "./shapes.ts";
+import { findEqualShapes, servingShapes, shapesUpTo, timedAgain } from "./shapes.ts";
 import type { TextRequest } from "./text-request.ts";
 import { type TokenEvent, writing } from "./writing.ts";
 
@@ -44,6 +44,7 @@ export class DrainingError extends Error {}
 
 export interface Engine {
   readonly options: EngineOptions;
+  /** Since the start, or since `renew`. */
   readonly meter: Meter;
   /** Whether a text's bits do not depend on the others, as far as a trial of every shape can tell. */
   readonly invariant: boolean;
@@ -57,6 +58,11 @@ export interface Engine {
    * @throws BusyError when the queue has no room for them, DrainingError after `drain`
    */
   submit(requests: readonly TextRequest[]): WrittenText[];
+  /**
+   * Once the texts that there are have ended, forget what has been counted and what the cache holds, and time the
+   * programs again, which are faster when they have run for a while. No text may be submitted meanwhile.
+   */
+  renew(): Promise<void>;
   /** Take no more texts, and wait for those that there are. */
   drain(): Promise<void>;
   /** End all texts with an error, and release the decoder. */
@@ -89,15 +95,16 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
   const { slots, queue, stretch } = options;
   // The trial of the shapes takes two.
   const decoder = createDecoder(runtime, model, Math.max(2, slots));
-  const { shapes, invariant } = await findEqualShapes(
+  const { shapes: found, invariant } = await findEqualShapes(
     decoder,
     model.config,
     shapesFor(slots),
     Math.max(powerOfTwo(slots), LEAST_ROWS),
   );
-  const meter = createMeter();
-  const { counts } = meter;
-  const readers = createReaders<End>(decoder, model.config, slots, servingShapes(shapes, stretch));
+  let shapes = found;
+  let meter = createMeter();
+  const begin = (): Readers<End> => createReaders<End>(decoder, model.config, slots, servingShapes(shapes, stretch));
+  let readers = begin();
   let waiting: Text[] = [];
   const active = new Map<Running<End>, Text>();
   let loop: Promise<void> | undefined;
@@ -108,10 +115,10 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
     else waiting = waiting.filter((other) => other !== text);
     if ("result" in end) {
       text.end = end.result;
-      counts.finished++;
+      meter.counts.finished++;
       meter.whole.add((performance.now() - text.since) / 1000);
-    } else if (text.request.signal.aborted) counts.cancelled++;
-    else counts.failed++;
+    } else if (text.request.signal.aborted) meter.counts.cancelled++;
+    else meter.counts.failed++;
     text.channel.end("error" in end ? end.error : undefined);
   };
   /** End a text before its time. `known`: whether the cache holds what was read of it. */
@@ -124,7 +131,7 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
       const text = waiting.shift()!;
       text.running = readers.begin(text.errand);
       active.set(text.running, text);
-      counts.promptTokens += text.request.prompt.length;
+      meter.counts.promptTokens += text.request.prompt.length;
     }
   };
   /** Let texts go on, leave and come, until all that there are wait for the model. */
@@ -145,9 +152,9 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
       if (active.size === 0) break;
       try {
         const { rows, size } = await readers.run();
-        counts.ticks++;
-        counts.rows += rows;
-        counts.paddedRows += size;
+        meter.counts.ticks++;
+        meter.counts.rows += rows;
+        meter.counts.paddedRows += size;
       } catch (error) {
         // What the cache has of them is not known.
         for (const text of active.values()) leave(text, { error }, false);
@@ -161,7 +168,9 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
 
   return {
     options,
-    meter,
+    get meter() {
+      return meter;
+    },
     invariant,
     sizes: [...new Set(shapes.map(({ size }) => size))],
     get load() {
@@ -171,7 +180,7 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
       if (draining) throw new DrainingError("The server is being stopped and takes no more requests.");
       const room = queue + readers.free - waiting.length;
       if (requests.length > room) {
-        counts.refused += requests.length;
+        meter.counts.refused += requests.length;
         throw new BusyError(
           `${requests.length} texts are asked for; there is room for ${Math.max(0, room)}: ${active.size} are being written and ${waiting.length} wait. Try again later.`,
         );
@@ -192,6 +201,12 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
           if (text.running && active.has(text.running)) leave(text, { result: "stop" });
         },
       }));
+    },
+    async renew() {
+      await loop;
+      shapes = await timedAgain(decoder, model.config, shapes);
+      meter = createMeter();
+      readers = begin();
     },
     async drain() {
       draining = true;

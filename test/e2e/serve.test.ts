@@ -103,6 +103,9 @@ test("serve --api answers with a run's checkpoint, and at SIGTERM finishes what 
   const { url, model } = await new Promise<{ url: string; model: string }>((resolve) => {
     child.stdout!.once("data", (text: string) => resolve(JSON.parse(text) as { url: string; model: string }));
   });
+  await said("Answering requests of its own");
+  const counts = await (await fetch(`${url}metrics`)).text();
+  expect(counts).toContain("birkhoff_serve_written_tokens_total 0\n");
   const ask = (body: object): Promise<Response> =>
     fetch(`${url}v1/completions`, {
       method: "POST",
@@ -124,6 +127,7 @@ test.skipIf(!isBuilt)("mistakes are answered by one line", async () => {
     "serve nowhere": /^birkhoff: Cannot read nowhere: .*birkhoff serve FOLDER\n$/,
     "serve . --host 0.0.0.0 --token short": /^birkhoff: --token needs at least 8 characters.\n$/,
     "serve . --slots 4": /^birkhoff: --slots cannot be used without --api. Leave it out.\n$/,
+    "serve . --no-warm-up": /^birkhoff: --no-warm-up cannot be used without --api. Leave it out.\n$/,
     "serve . --api --host 0.0.0.0": /^birkhoff: --host 0.0.0.0: .* add --public and --key/,
     "serve . --api --host 0.0.0.0 --public": /^birkhoff: --host 0.0.0.0: other machines need a key/,
     "serve . --api --public": /^birkhoff: --public: --host 127.0.0.1 is reached from this machine only; add/,

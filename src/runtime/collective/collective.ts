@@ -8,6 +8,8 @@
 // on every rank, from run to run, and with every library. With one microbatch a rank that is also the order in which
 // one process adds its microbatches.
 
+import type { Tensor } from "../../graph/tensor.ts";
+
 /** Values that are sent as they lie: float32, or integers of 32 bits or bytes. */
 export type Values = Float32Array | Int32Array | Uint8Array;
 
@@ -37,12 +39,55 @@ export interface Traffic {
   readonly waited: number;
 }
 
+/** Numbers of a runtime's state, where they lie on its GPU. */
+export interface GpuValues {
+  readonly state: Tensor;
+  /** The first of them. Default 0. */
+  readonly from?: number;
+  /** How many; by default all from there on. */
+  readonly length?: number;
+}
+
+/** Numbers on this rank's GPU, and the rank that they go to or come from. */
+export interface GpuMessage {
+  readonly values: GpuValues;
+  readonly rank: number;
+}
+
+/**
+ * A rank's way from its GPU's memory to that of the others. An operation begins when all is done that the runtime was
+ * asked for before; they are done one after another, in the order in which they are asked for, the same on all ranks.
+ * Sums are added in an order that the library chooses: the same bits on all ranks, and others than by messages.
+ */
+export interface GpuCollective {
+  /** Such as "NCCL 2.30.7". */
+  readonly library: string;
+  /** Every rank's values become their sum. */
+  allReduce(values: GpuValues): Pending;
+  /** Rank q gets the sum of all ranks' parts q; `values` are N parts as long as `into`. */
+  reduceScatter(values: GpuValues, into: GpuValues): Pending;
+  /** Every rank gets what all have, one after another. */
+  allGather(own: GpuValues, into: GpuValues): Pending;
+  /** Every rank's values become those of one. */
+  broadcast(values: GpuValues, from: number): Pending;
+  /** Part q of `values` goes to rank q, and part q of `into` comes from it. */
+  allToAll(values: GpuValues, into: GpuValues): Pending;
+  /** All of these at once: two ranks that each ask for a message of its own to be sent first would wait for ever. */
+  trade(sent: readonly GpuMessage[], received: readonly GpuMessage[]): Pending;
+  /** Copy on this rank, in turn with the others' operations. */
+  copy(pairs: readonly { readonly from: GpuValues; readonly into: GpuValues }[]): Pending;
+  /** What the runtime is asked for from here on waits for all that has been begun here. */
+  join(): void;
+}
+
 /** One rank's way to the others. */
 export interface Collective {
-  /** "alone" or "mpi". */
+  /** "alone", "mpi", "tcp" or "nccl". */
   readonly name: string;
   /** What carries the messages, such as "Open MPI 4.1.4"; absent alone. */
   readonly library?: string;
+  /** Between the memories of GPUs, where each rank has one of its own (nccl/join.ts). */
+  readonly gpu?: GpuCollective;
   /** From 0. */
   readonly rank: number;
   /** N, how many ranks there are. */

@@ -75,7 +75,7 @@ function compileCut<O extends Outputs>(
     runtime.view?.(tensor) ?? (await runtime.read(tensor));
   // Under way are operations of this program and of others.
   const moveOn = (): void => collective.progress();
-  const parts = cut.steps.map((step): Part => {
+  const partOf = (step: CutStep): Part => {
     if ("spec" in step) {
       const inner = runtime.compile(step.spec);
       return {
@@ -107,14 +107,27 @@ function compileCut<O extends Outputs>(
         for (const [index, output] of step.outputs.entries()) if (output) runtime.write(output, values[index]!);
       },
     };
-  });
+  };
+  const parts: Part[] = [];
+  const release = (): void => {
+    for (const { inner } of parts) inner?.release();
+    if (!released) places.leave((place) => runtime.forget(place));
+    released = true;
+  };
+  let pieces: readonly ProgramPart[];
   places.enter();
-  // Some are filled by messages and read by messages, and no part's program has them: they have memory from the start.
-  for (const step of cut.steps)
-    for (const output of "end" in step ? step.outputs : [])
-      if (output && places.reserve(output)) runtime.write(output, zerosOf(output));
-  // They are run in no other way, and take their place at once.
-  const pieces = parts.flatMap(partsOf);
+  try {
+    for (const step of cut.steps) parts.push(partOf(step));
+    // Some are filled by messages and read by messages, and no part's program has them: they have memory from the start.
+    for (const step of cut.steps)
+      for (const output of "end" in step ? step.outputs : [])
+        if (output && places.reserve(output)) runtime.write(output, zerosOf(output));
+    // They are run in no other way, and take their place at once.
+    pieces = parts.flatMap(partsOf);
+  } catch (error) {
+    release();
+    throw error;
+  }
   const arenas = parts.map(({ inner }) => inner?.plan?.arena.bytes ?? 0);
   return {
     waits: true,
@@ -143,11 +156,7 @@ function compileCut<O extends Outputs>(
         first = last;
       }
     },
-    release() {
-      for (const { inner } of parts) inner?.release();
-      if (!released) places.leave((place) => runtime.forget(place));
-      released = true;
-    },
+    release,
   };
 
   /** A part in as many as the runtime can make of it: messages are moved on between them. */

@@ -14,6 +14,7 @@ const signatures = {
   cuDeviceGet: ["cuDeviceGet", "uint64_t device, int ordinal"],
   cuDeviceGetName: ["cuDeviceGetName", "uint64_t name, int length, int device"],
   cuDeviceGetAttribute: ["cuDeviceGetAttribute", "uint64_t value, int attribute, int device"],
+  cuDeviceGetPCIBusId: ["cuDeviceGetPCIBusId", "uint64_t name, int length, int device"],
   cuDeviceTotalMem: ["cuDeviceTotalMem_v2", "uint64_t bytes, int device"],
   cuDevicePrimaryCtxRetain: ["cuDevicePrimaryCtxRetain", "uint64_t context, int device"],
   cuDevicePrimaryCtxRelease: ["cuDevicePrimaryCtxRelease_v2", "int device"],
@@ -38,6 +39,7 @@ const signatures = {
   cuStreamCreate: ["cuStreamCreate", "uint64_t stream, uint32_t flags"],
   cuStreamDestroy: ["cuStreamDestroy_v2", "uint64_t stream"],
   cuStreamSynchronize: ["cuStreamSynchronize", "uint64_t stream"],
+  cuStreamWaitEvent: ["cuStreamWaitEvent", "uint64_t stream, uint64_t event, uint32_t flags"],
   cuStreamBeginCapture: ["cuStreamBeginCapture_v2", "uint64_t stream, int mode"],
   cuStreamEndCapture: ["cuStreamEndCapture", "uint64_t stream, uint64_t graph"],
   cuGraphInstantiate: ["cuGraphInstantiateWithFlags", "uint64_t executable, uint64_t graph, uint64_t flags"],
@@ -65,6 +67,7 @@ const withoutContext: ReadonlySet<DriverCall> = new Set([
   "cuDeviceGet",
   "cuDeviceGetName",
   "cuDeviceGetAttribute",
+  "cuDeviceGetPCIBusId",
   "cuDeviceTotalMem",
   "cuDevicePrimaryCtxRetain",
   "cuDevicePrimaryCtxRelease",
@@ -98,6 +101,8 @@ export interface CudaDevice {
   /** Bytes that a group may share, at most. */
   readonly sharedBytes: number;
   readonly totalBytes: number;
+  /** Its place on the machine's bus, such as "0000:01:00.0". */
+  readonly bus: string;
 }
 
 export interface Driver {
@@ -136,6 +141,10 @@ export interface Driver {
   createEvent(timed?: boolean): number;
   destroyEvent(event: number): void;
   mark(event: number, stream: number): void;
+  /** What is ordered in the stream from here on waits for the mark as it was last made. */
+  waitForMark(event: number, stream: number): void;
+  /** Whether all that was ordered before the mark is done. */
+  isReached(event: number): boolean;
   /** Milliseconds from one mark to another, both reached. */
   between(first: number, last: number): number;
   /** Wait for all that was ordered before the mark; the event loop goes on. */
@@ -194,13 +203,16 @@ export function openDriver(native: Native, library: Library): Driver {
     deviceCount: () => whole("cuDeviceGetCount"),
     device(ordinal) {
       const device = whole("cuDeviceGet", ordinal);
-      cu.cuDeviceGetName(text.address, 256, device);
-      const name = Buffer.from(text.view.buffer).toString("utf8").replace(/\0.*$/s, "");
+      const textOf = (call: "cuDeviceGetName" | "cuDeviceGetPCIBusId"): string => {
+        cu[call](text.address, 256, device);
+        return Buffer.from(text.view.buffer).toString("utf8").replace(/\0.*$/s, "");
+      };
       const attribute = (which: number): number => whole("cuDeviceGetAttribute", which, device);
       const [major, minor] = [attribute(attributes.major), attribute(attributes.minor)];
       return {
         ordinal,
-        name,
+        name: textOf("cuDeviceGetName"),
+        bus: textOf("cuDeviceGetPCIBusId"),
         capability: `${major}.${minor}`,
         architecture: `sm_${major}${minor}`,
         multiprocessors: attribute(attributes.multiprocessors),
@@ -274,6 +286,12 @@ export function openDriver(native: Native, library: Library): Driver {
     },
     destroyEvent: (event) => cu.cuEventDestroy(event),
     mark: (event, stream) => cu.cuEventRecord(event, stream),
+    waitForMark: (event, stream) => cu.cuStreamWaitEvent(stream, event, 0),
+    isReached(event) {
+      const code = raw.cuEventQuery(event);
+      if (code !== NOT_READY) expectDone("cuEventQuery", code);
+      return code !== NOT_READY;
+    },
     async reached(event) {
       let code = await raw.cuEventSynchronize.later(event);
       // The thread that waits has no context of its own, which a driver may mind: then it is asked from this one.

@@ -3,6 +3,7 @@
 import { missingPackages, installCommand } from "../../files/packages.ts";
 import { reason } from "../../files/errors.ts";
 import { showBytes } from "../../basics/show.ts";
+import { launchedAs } from "../collective/launched.ts";
 import type { RuntimeFound } from "../runtime.ts";
 import { openCache } from "./cache.ts";
 import { openProducts, type Products } from "./cublas.ts";
@@ -55,10 +56,10 @@ function openLibrary(
 /**
  * Open the driver, the compiler and what multiplies.
  *
- * @param ordinal which GPU, from 0
+ * @param asked which GPU, from 0; by default each process of a machine has one of its own, as far as there are enough
  * @throws Error when any is missing or of a version that does not fit; it says what to do
  */
-export async function openCuda(ordinal = 0): Promise<CudaFound> {
+export async function openCuda(asked?: number): Promise<CudaFound> {
   if (process.platform !== "linux")
     throw new Error(
       `cuda: CUDA is used on Linux (also in WSL); this is ${process.platform}. Take the webgpu runtime (--runtime webgpu), or wasm.`,
@@ -68,6 +69,7 @@ export async function openCuda(ordinal = 0): Promise<CudaFound> {
   const { library, file: driverFile } = openLibrary(koffi, found.driver, found);
   const driver = openDriver(koffi, library);
   const count = driver.deviceCount();
+  const ordinal = asked ?? (launchedAs()?.local ?? 0) % Math.max(1, count);
   if (count === 0 || ordinal >= count)
     throw new RangeError(
       `cuda: GPU ${ordinal} is asked for and there ${count === 1 ? "is one, of number 0" : `are ${count}`}; see nvidia-smi and CUDA_VISIBLE_DEVICES.`,

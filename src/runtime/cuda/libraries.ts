@@ -62,7 +62,7 @@ function pythonFolders(): string[] {
 }
 
 /** The folders to look in, in order, each when it is asked for. */
-function* foldersToTry(environment: NodeJS.ProcessEnv): Generator<string> {
+export function* foldersToTry(environment: NodeJS.ProcessEnv): Generator<string> {
   yield* split(environment[LIBRARIES_VARIABLE]);
   yield* split(environment.LD_LIBRARY_PATH);
   const toolkits = [environment.CUDA_HOME, environment.CUDA_PATH, "/usr/local/cuda"].filter(
@@ -93,7 +93,7 @@ export const majorOf = (file: string): number | undefined => {
 };
 
 /** The files of a library in a folder: one of each major version, the newest first. */
-function filesIn(folder: string, file: string): string[] {
+export function filesIn(folder: string, file: string): string[] {
   const names = list(folder).filter(
     (name) => name === file || (name.startsWith(`${file}.`) && /^[\d.]+$/.test(name.slice(file.length + 1))),
   );

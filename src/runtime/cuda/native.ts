@@ -9,7 +9,7 @@ import { expectPackages } from "../../files/packages.ts";
 type Koffi = typeof import("koffi").default;
 
 /** What a C function may be given: numbers, addresses, text, and arrays that it reads or writes before it returns. */
-export type Argument = number | bigint | string | ArrayBufferView | readonly string[];
+export type Argument = number | bigint | string | ArrayBufferView | readonly string[] | { readonly bytes: Uint8Array };
 
 /** A function of a library: what it returns is its code. */
 export interface NativeFunction {
@@ -37,9 +37,14 @@ export interface Native {
   /** Open a library; throws an Error when it cannot be. */
   open(file: string): Library;
   cell(bytes: number): Cell;
+  /** Let parameters have a type of this name: so many bytes by value, given as { bytes }. */
+  nameBytes(name: string, bytes: number): void;
   /** Copy bytes from an address. */
   copyFrom(address: number, bytes: number): ArrayBuffer;
 }
+
+/** Names of types are one process's. */
+const named = new Set<string>();
 
 /**
  * @throws MissingPackages when koffi is not installed; it says the command that installs it
@@ -72,6 +77,11 @@ export async function native(): Promise<Native> {
     cell(bytes) {
       const buffer = new ArrayBuffer(Math.max(8, bytes));
       return { address: Number(koffi.address(new Uint8Array(buffer))), view: new DataView(buffer) };
+    },
+    nameBytes(name, bytes) {
+      if (named.has(name)) return;
+      named.add(name);
+      koffi.struct(name, { bytes: koffi.array("uint8_t", bytes) });
     },
     copyFrom: (address, bytes) => koffi.view(address, bytes).slice(0),
   };

@@ -30,6 +30,7 @@ import {
 } from "../program.ts";
 import type { ProgramOf, Runtime } from "../runtime.ts";
 import { fromStored, toStored } from "../stored.ts";
+import type { GpuBeside } from "../beside.ts";
 import { openCache } from "./cache.ts";
 import { createKernels } from "./compile.ts";
 import { WORKSPACE_BYTES } from "./cublas.ts";
@@ -64,11 +65,12 @@ export interface CudaRuntime extends Runtime {
   readonly gpu: CudaDevice;
   /** Milliseconds that the GPU takes for what is ordered in `act`, such as runs of programs, by its own clock. */
   time(act: () => void): Promise<number>;
+  readonly beside: GpuBeside;
 }
 
 /** How the CUDA runtime uses the GPU. */
 export interface CudaOptions {
-  /** Which GPU, from 0 as CUDA counts them. Default: 0. */
+  /** Which GPU, from 0 as CUDA counts them. Default: 0, or of several processes on a machine each its own. */
   readonly device?: number;
   /** Wait after each kernel, so that errors name it; slow. Default: whether the environment has BIRKHOFF_CUDA_CHECK=1. */
   readonly check?: boolean;
@@ -99,11 +101,12 @@ export async function startCudaRuntime(
   given?: ReadonlyMap<Operation, Lowering>,
 ): Promise<CudaRuntime> {
   expectFields("createCudaRuntime", options, { device: "number", check: "flag", largestMemory: "number" });
-  const { device: ordinal = 0, check = process.env[CHECK_VARIABLE] === "1" } = options;
-  expectWhole("createCudaRuntime", "device", ordinal, 0, 1023);
+  const { device: asked, check = process.env[CHECK_VARIABLE] === "1" } = options;
+  if (asked !== undefined) expectWhole("createCudaRuntime", "device", asked, 0, 1023);
   if (options.largestMemory !== undefined)
     expectWhole("createCudaRuntime", "largestMemory", options.largestMemory, 1, Number.MAX_SAFE_INTEGER);
-  const { native, driver, compiler, device: gpu, openProducts } = await openCuda(ordinal);
+  const { native, driver, compiler, device: gpu, openProducts } = await openCuda(asked);
+  const { ordinal } = gpu;
   driver.enter(ordinal);
   const ready = <T>(make: () => T): T => {
     try {
@@ -147,17 +150,26 @@ export async function startCudaRuntime(
       broken = error as Error;
     }
   };
+  /** How many have asked that nothing more be ordered. */
+  let holds = 0;
+  const waits = (): boolean => !broken && (kernels.compiling() > 0 || holds > 0);
   const perform = (act: () => void): void => {
-    if (kernels.compiling() > 0 || line.length > 0) line.push(act);
+    if (waits() || line.length > 0) line.push(act);
     else order(act);
+  };
+  /** Order what has waited, until something is to be waited for again. */
+  const advance = (): void => {
+    while (line.length > 0 && !waits()) order(line.shift()!);
+    // Those whose turn has come hear nothing of it.
+    if (line.length === 0) for (const refuse of waiting.splice(0)) refuse();
+  };
+  const breakWith = (error: Error): void => {
+    broken ??= error;
+    advance();
   };
   const kernels = createKernels(
     { driver, compiler, cache: openCache(), architecture: gpu.architecture },
-    (error) => {
-      broken ??= error;
-      for (const act of line.splice(0)) order(act);
-      for (const refuse of waiting.splice(0)) refuse();
-    },
+    (error) => (error ? breakWith(error) : advance()),
     () => !closed && !broken,
   );
   /** Reads whose order has not come to its turn; told when it never will. */
@@ -344,6 +356,28 @@ export async function startCudaRuntime(
       driver.destroyEvent(first);
       driver.destroyEvent(last);
       return milliseconds;
+    },
+    beside: {
+      bus: gpu.bus,
+      driver,
+      stream,
+      inTurn: perform,
+      hold() {
+        holds++;
+        let held = true;
+        return () => {
+          if (!held) return;
+          held = false;
+          holds--;
+          advance();
+        };
+      },
+      fail: breakWith,
+      addressOf(tensor) {
+        expectOpen("addressOf");
+        const { gpu: piece, offset } = memory.state(tensor);
+        return piece.address + offset;
+      },
     },
     compile,
     write(tensor, values) {

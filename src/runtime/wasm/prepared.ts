@@ -73,7 +73,14 @@ export function createPreparations(
     const address = heap.allocate(buffer.bytes);
     addresses.set(buffer, address);
     const phases = [[{ domain: call.domain ?? 1, grain: call.grain, calls: [call] }]];
-    const base = heap.allocate(4 * programSize(phases, placeOf));
+    let base: number;
+    try {
+      base = heap.allocate(4 * programSize(phases, placeOf));
+    } catch (error) {
+      addresses.delete(buffer);
+      heap.release(address);
+      throw error;
+    }
     write(phases, base, placeOf);
     return { buffer, address, base, sources, stale: true, users: 0 };
   };

@@ -207,12 +207,15 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
           if (words.subarray(at, at + 16).some((word) => word !== PATTERN)) lines++;
         return 64 * lines;
       },
-      parts: () =>
-        (parts ??= placeParts(cutPlan(plan, spec, threads))).map(({ address, updated, passing }) => ({
+      parts() {
+        expectThere("parts");
+        parts ??= placeParts(cutPlan(plan, spec, threads));
+        return parts.map(({ address, updated, passing }) => ({
           run: (meanwhile) => execute("run", () => engine.run(address, meanwhile)),
           updated,
           passing: passing.map((index) => ({ index, view: () => passingAt(spec.passing![index]!) })),
-        })),
+        }));
+      },
       profile: (rounds = 1) => execute("profile", () => profileCalls(calls, rounds, engine.runTask)),
       trace(look) {
         const traced = { placeOf, localBase: localBase(engine.scratch), floats };

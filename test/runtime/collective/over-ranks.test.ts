@@ -143,3 +143,32 @@ test("a machine alone says that it cannot reach other ranks' experts", () => {
     mixtureBlock(createParameters(), { width: WIDTH, layers: 1 }, mixture, 0, { ranks: 3, part: 0 }),
   ).toThrow("8 experts are given, and 3 ranks share them");
 });
+
+test("a program of which a part does not fit leaves nothing behind", () => {
+  const [many, world] = [4, createWorld(2)[0]!];
+  const parameters = createParameters();
+  const block = mixtureBlock(parameters, { width: WIDTH, layers: 1 }, mixture, 0, { ranks: 2, part: 0 });
+  const y = block(input("x", [many, WIDTH]), { length: many, routing: [] });
+  let [compiled, released, fails] = [0, 0, 2];
+  const small: Runtime = {
+    ...wasm[0]!,
+    compile(spec) {
+      if (--fails === 0) throw new Error("Out of memory");
+      compiled++;
+      const program = wasm[0]!.compile(spec);
+      return {
+        ...program,
+        release() {
+          released++;
+          program.release();
+        },
+      };
+    },
+  };
+  const over = overRanks(small, world);
+  expect(() => over.compile({ outputs: { y } })).toThrow("Out of memory");
+  expect([compiled, released]).toEqual([1, 1]);
+  fails = 0;
+  over.compile({ outputs: { y } }).release();
+  expect(released).toBe(compiled);
+});

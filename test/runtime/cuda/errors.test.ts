@@ -82,6 +82,7 @@ describe.skipIf(!machine)("on the machine that plays a GPU", { timeout: 120_000 
     "cuEventQuery",
     "cuEventElapsedTime",
     "cuMemcpyDtoDAsync",
+    "cuStreamWaitEvent",
     "nvrtcDestroyProgram",
     "cublasLtDestroy",
     "cublasLtMatmulDescDestroy",

@@ -130,6 +130,18 @@ describe("a program in parts", () => {
       program.release();
     }
   });
+  test("of a released program there are none, and none are asked for room", async () => {
+    const own = await createWasmRuntime({ threads: 1 });
+    const x = input("x", [4]);
+    const program = own.compile({ outputs: { y: square(x) } });
+    expect(program.parts()).toHaveLength(1);
+    program.release();
+    const bytes = own.memoryBytes();
+    for (let i = 0; i < 100; i++) expect(() => program.parts()).toThrow("this program has been released");
+    own.compile({ outputs: { y: square(x) } }).parts();
+    expect(own.memoryBytes()).toBe(bytes);
+    own.close();
+  });
   test("what is listed first is made first where nothing asks otherwise, in a part of its own when it is large", () => {
     const x = input("x", [256, 300]);
     const y = tanh(x);

@@ -8,8 +8,11 @@ import { createDecoder, type Row } from "../../../src/model/decoder.ts";
 import { languageModel } from "../../../src/model/language-model.ts";
 import { scale } from "../../../src/ops/elementwise.ts";
 import { matmul } from "../../../src/ops/matmul.ts";
+import type { Buffer, Call } from "../../../src/runtime/plan/calls.ts";
 import { inPrecision } from "../../../src/runtime/precision.ts";
+import { createHeap } from "../../../src/runtime/wasm/heap.ts";
 import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
+import { createPreparations } from "../../../src/runtime/wasm/prepared.ts";
 import type { WasmProgram, WasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../../src/training/initialise.ts";
 import { tinyConfig } from "../../model/tiny.ts";
@@ -135,4 +138,33 @@ describe.each(["residual", "hc", "mhc"] as const)("a decoder with %s", (kind) =>
     expect([...together]).toEqual(alone.flat());
     decoder.release();
   });
+});
+
+test("where there is room for a result but not for the words that make it, neither takes any", () => {
+  const [weight, result]: Buffer[] = [
+    { name: "w", bytes: 640 },
+    { name: "packed", bytes: 640 },
+  ];
+  const heap = createHeap(64, (bytes) => {
+    if (bytes > 64 + 640 + 64) throw new Error("Out of memory");
+  });
+  const addresses = new Map([[weight!, 4096]]);
+  const call: Call = {
+    kernel: "packB",
+    label: "pack",
+    domain: 1,
+    grain: 1,
+    operands: [
+      { buffer: weight!, access: "read", aligned: false },
+      { buffer: result!, access: "write", aligned: false },
+    ],
+    words: [],
+    inPlace: [],
+    flops: 0,
+  };
+  const own = createPreparations(heap, addresses, { write() {}, drop() {} }).enter();
+  expect(() => own.prepare(call)).toThrow("Out of memory");
+  own.leave();
+  expect([...addresses.keys()]).toEqual([weight]);
+  expect(heap.allocate(640)).toBe(64);
 });

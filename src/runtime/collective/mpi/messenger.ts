@@ -11,13 +11,10 @@ import { expectPackages } from "../../../files/packages.ts";
 import type { Values } from "../collective.ts";
 import type { Message, Messenger } from "../over-messages.ts";
 import { abiOf } from "./abi.ts";
-import { type Launched, LIBRARY_VARIABLE } from "./find.ts";
+import { ABORT_CODE, type Launched, LIBRARY_VARIABLE } from "../launched.ts";
 
 type Koffi = typeof import("koffi").default;
 type Load = ReturnType<Koffi["load"]>;
-
-/** What the process returns when it ends the job. */
-export const ABORT_CODE = 75;
 
 /** Messages of so many bytes or fewer are copied. */
 const SHORT = 1024;

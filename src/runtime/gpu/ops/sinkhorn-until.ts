@@ -1,7 +1,7 @@
 // Question: how does a GPU iterate until a matrix is doubly stochastic, and what flows back?
 //
 // One thread a matrix, as ops/sinkhorn-until.ts. The way back keeps no iterates, which would not fit a thread: before each
-// step back the iterates up to it are computed again, T (T − 1) / 2 iterations in all.
+// way back through rows and through columns the iterates up to it are computed again, some T² iterations in all.
 
 import { lastAxis, sizeOf } from "../../../graph/tensor.ts";
 import { sinkhornUntilBackwardOperation, sinkhornUntilOperation } from "../../../ops/sinkhorn-until.ts";

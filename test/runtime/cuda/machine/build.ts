@@ -67,6 +67,7 @@ function build(): string | undefined {
     const driver = [`-L${making}`, "-l:libcuda.so.1", "-Wl,-rpath,$ORIGIN"];
     compile("nvrtc.cc", "libnvrtc.so.13", `-DHEADERS="${sources.replace(/\/$/, "")}"`, ...driver);
     compile("cublaslt.cc", "libcublasLt.so.13", ...driver);
+    compile("nccl.cc", "libnccl.so.2", ...driver);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     process.stdout.write("CUDA is not tested: there is no g++, which compiles the machine that plays a GPU\n");

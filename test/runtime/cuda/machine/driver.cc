@@ -1,6 +1,7 @@
 // libcuda.so.1 of the machine that the tests have instead of a GPU: the C interface as far as Birkhoff uses it.
 //
-// Streams are one thread that does all orders in turn, so that nothing is there before it has been waited for. Memory is
+// A stream is a thread that does its orders in turn, so that nothing is there before it has been waited for, and what one
+// stream makes is there for another only where it waits for a mark. Memory is
 // the processor's, with a page behind each piece that nobody may touch, and begins as NaN. A kernel that touches what
 // is not its own, or whose threads wait for ever, poisons the context as on a GPU.
 #include "block.h"
@@ -9,6 +10,7 @@
 #include <dlfcn.h>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <setjmp.h>
@@ -54,18 +56,26 @@ int enter(const char* name) {
 }
 
 // ---------------------------------------------------------------- orders
-// Never destroyed: the worker waits for them while the process ends.
+// Never destroyed: the threads wait for them while the process ends.
 std::mutex& queueMutex = *new std::mutex;
-std::condition_variable& wake = *new std::condition_variable;
 std::condition_variable& settled = *new std::condition_variable;
-std::deque<std::function<void()>>& queue = *new std::deque<std::function<void()>>;
-bool busy = false;
-unsigned long long given = 0, finished = 0;
-std::thread* worker = nullptr;
+/** One block runs at a time. */
+std::mutex& kernelMutex = *new std::mutex;
 thread_local bool isWorker = false;
-sigjmp_buf escape;
-volatile sig_atomic_t inKernel = 0;
+thread_local sigjmp_buf escape;
+thread_local volatile sig_atomic_t inKernel = 0;
 struct sigaction before;
+bool handles = false;
+
+struct Line {
+  std::condition_variable wake;
+  std::deque<std::function<void()>> queue;
+  unsigned long long given = 0, finished = 0;
+  bool begun = false, ended = false;
+  int context = current;
+};
+typedef std::shared_ptr<Line> LineOf;
+std::set<LineOf>& lines = *new std::set<LineOf>;
 
 void onFault(int signal, siginfo_t* info, void* context) {
   if (isWorker && inKernel) siglongjmp(escape, 1);
@@ -73,19 +83,18 @@ void onFault(int signal, siginfo_t* info, void* context) {
   ::signal(signal, SIG_DFL);
   raise(signal);
 }
-void work() {
+void work(LineOf line) {
   isWorker = true;
-  static char stack[64 << 10];
   stack_t alternative = {};
-  alternative.ss_sp = stack;
-  alternative.ss_size = sizeof stack;
+  alternative.ss_sp = malloc(64 << 10);
+  alternative.ss_size = 64 << 10;
   sigaltstack(&alternative, nullptr);
   std::unique_lock<std::mutex> lock(queueMutex);
   for (;;) {
-    wake.wait(lock, [] { return !queue.empty(); });
-    auto order = std::move(queue.front());
-    queue.pop_front();
-    busy = true;
+    line->wake.wait(lock, [&] { return !line->queue.empty() || line->ended; });
+    if (line->queue.empty()) break;
+    auto order = std::move(line->queue.front());
+    line->queue.pop_front();
     lock.unlock();
     int poisoned;
     {
@@ -94,37 +103,56 @@ void work() {
     }
     if (!poisoned) order();
     lock.lock();
-    busy = false;
-    finished++;
+    line->finished++;
     settled.notify_all();
   }
+  lock.unlock();
+  stack_t none = {};
+  none.ss_flags = SS_DISABLE;
+  sigaltstack(&none, nullptr);
+  free(alternative.ss_sp);
 }
-unsigned long long enqueue(std::function<void()> order) {
+unsigned long long enqueue(const LineOf& line, std::function<void()> order) {
   std::lock_guard<std::mutex> lock(queueMutex);
-  if (!worker) {
+  if (!handles) {
+    handles = true;
     struct sigaction action = {};
     action.sa_sigaction = onFault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
     sigaction(SIGSEGV, &action, &before);
-    worker = new std::thread(work);
-    worker->detach();
   }
-  queue.push_back(std::move(order));
-  wake.notify_one();
-  return ++given;
+  if (!line->begun) {
+    line->begun = true;
+    lines.insert(line);
+    std::thread(work, line).detach();
+  }
+  line->queue.push_back(std::move(order));
+  line->wake.notify_one();
+  return ++line->given;
 }
-void waitFor(unsigned long long order) {
+void waitFor(const LineOf& line, unsigned long long order) {
+  if (!line) return;
   std::unique_lock<std::mutex> lock(queueMutex);
-  settled.wait(lock, [&] { return finished >= order; });
+  settled.wait(lock, [&] { return line->finished >= order; });
 }
-void waitForAll() { waitFor(given); }
+void waitForAll(const LineOf& line) { waitFor(line, line->given); }
+/** All of the thread's current GPU, or of all where none is current. */
+void waitForAll() {
+  std::set<LineOf> all;
+  {
+    std::lock_guard<std::mutex> lock(queueMutex);
+    all = lines;
+  }
+  for (auto& line : all)
+    if (!current || line->context == current) waitForAll(line);
+}
 
 struct Graph { std::vector<std::function<void()>> orders; };
-struct Stream { Graph* capture = nullptr; int context = current; };
-struct Event { unsigned long long order = 0; double time = 0; };
+struct Stream { Graph* capture = nullptr; int context = current; LineOf line = std::make_shared<Line>(); };
+struct Event { LineOf line; unsigned long long order = 0; double time = 0; };
 void order(Stream* stream, std::function<void()> what) {
-  if (stream && stream->capture) stream->capture->orders.push_back(std::move(what));
-  else enqueue(std::move(what));
+  if (stream->capture) stream->capture->orders.push_back(std::move(what));
+  else enqueue(stream->line, std::move(what));
 }
 double clockNow() {
   timespec t;
@@ -155,6 +183,7 @@ struct Module { int context; void* library; void (*forget)(); std::map<std::stri
 struct Function { Module* module; void (*entry)(void**); unsigned parameters; unsigned sharedBytes = 48 << 10; };
 
 void launch(Function* function, uint3 grid, uint3 size, unsigned sharedBytes, std::vector<unsigned long long> values) {
+  std::lock_guard<std::mutex> one(kernelMutex);
   std::vector<void*> places;
   for (auto& value : values) places.push_back(&value);
   block::Block& now = block::now;
@@ -213,6 +242,15 @@ EXPORT address fakeUsed() { return usedBytes; }
 /** For the other libraries of this machine. */
 EXPORT void fakeOrder(void* stream, void (*what)(void*), void* with) { order((Stream*)stream, [=] { what(with); }); }
 EXPORT int fakeEnter(const char* name) { return enter(name); }
+/** Whether so many bytes are all memory of a GPU. */
+EXPORT int fakeKnows(address at, size_t bytes) {
+  std::lock_guard<std::recursive_mutex> lock(control);
+  auto found = pieces.upper_bound(at);
+  if (found == pieces.begin()) return 0;
+  --found;
+  return at + bytes <= found->first + found->second.bytes;
+}
+EXPORT int fakeCurrent() { return current; }
 EXPORT int fakeIsCurrent(void* stream) { return ((Stream*)stream)->context == current; }
 
 #define BEGIN if (int code = enter(__func__)) return code
@@ -226,6 +264,7 @@ EXPORT int cuInit(unsigned) {
     if (a != std::string::npos) fakeFail(text.substr(0, a).c_str(), atoi(text.c_str() + a + 1), b == std::string::npos ? 0 : atoi(text.c_str() + b + 1));
     unsetenv("BIRKHOFF_FAKE_CUDA_FAIL");
   }
+  if (const char* count = getenv("BIRKHOFF_FAKE_CUDA_DEVICES")) devices = atoi(count);
   if (const char* bytes = getenv("BIRKHOFF_FAKE_CUDA_MEMORY")) limitBytes = strtoull(bytes, nullptr, 10);
   BEGIN;
   return ok;
@@ -245,6 +284,11 @@ EXPORT int cuDeviceGetAttribute(int* value, int attribute, int) {
     case 97: *value = mostShared(); return ok;
     default: return invalidValue;
   }
+}
+EXPORT int cuDeviceGetPCIBusId(char* name, int length, int device) {
+  BEGIN;
+  snprintf(name, length, "0000:%02x:00.0", device + 1);
+  return ok;
 }
 EXPORT int cuDeviceTotalMem_v2(size_t* bytes, int) { BEGIN; *bytes = limitBytes; return ok; }
 EXPORT int cuDevicePrimaryCtxRetain(void** context, int device) { BEGIN; *context = contexts + device; users++; return ok; }
@@ -388,11 +432,30 @@ EXPORT int cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsigned
   return ok;
 }
 EXPORT int cuStreamCreate(Stream** stream, unsigned) { BEGIN; *stream = new Stream; return ok; }
-EXPORT int cuStreamDestroy_v2(Stream* stream) { BEGIN; waitForAll(); delete stream; return ok; }
+EXPORT int cuStreamDestroy_v2(Stream* stream) {
+  BEGIN;
+  waitForAll(stream->line);
+  {
+    std::lock_guard<std::mutex> lock(queueMutex);
+    stream->line->ended = true;
+    stream->line->wake.notify_one();
+    lines.erase(stream->line);
+  }
+  delete stream;
+  return ok;
+}
+EXPORT int cuStreamWaitEvent(Stream* stream, Event* event, unsigned) {
+  BEGIN; OF(stream);
+  if (stream->capture) return captureInvalid;
+  const LineOf line = event->line;
+  const unsigned long long mark = event->order;
+  if (line) enqueue(stream->line, [=] { waitFor(line, mark); });
+  return ok;
+}
 EXPORT int cuStreamSynchronize(Stream* stream) {
   BEGIN; OF(stream);
   if (stream->capture) return captureInvalid;
-  waitForAll();
+  waitForAll(stream->line);
   return sticky;
 }
 EXPORT int cuStreamBeginCapture_v2(Stream* stream, int) {
@@ -417,19 +480,20 @@ EXPORT int cuGraphLaunch(Graph* executable, Stream* stream) {
 EXPORT int cuGraphDestroy(Graph* graph) { BEGIN; delete graph; return ok; }
 EXPORT int cuGraphExecDestroy(Graph* executable) { BEGIN; waitForAll(); delete executable; return ok; }
 EXPORT int cuEventCreate(Event** event, unsigned) { BEGIN; *event = new Event; return ok; }
-EXPORT int cuEventDestroy_v2(Event* event) { BEGIN; waitFor(event->order); delete event; return ok; }
+EXPORT int cuEventDestroy_v2(Event* event) { BEGIN; waitFor(event->line, event->order); delete event; return ok; }
 EXPORT int cuEventRecord(Event* event, Stream* stream) {
   BEGIN; OF(stream);
   if (stream->capture) return captureInvalid;
-  event->order = enqueue([event] { event->time = clockNow(); });
+  event->line = stream->line;
+  event->order = enqueue(stream->line, [event] { event->time = clockNow(); });
   return ok;
 }
 EXPORT int cuEventQuery(Event* event) {
   BEGIN;
   std::lock_guard<std::mutex> lock(queueMutex);
-  return finished >= event->order ? sticky : notReady;
+  return !event->line || event->line->finished >= event->order ? sticky : notReady;
 }
-EXPORT int cuEventSynchronize(Event* event) { BEGIN; waitFor(event->order); return sticky; }
+EXPORT int cuEventSynchronize(Event* event) { BEGIN; waitFor(event->line, event->order); return sticky; }
 EXPORT int cuEventElapsedTime(float* milliseconds, Event* a, Event* b) { BEGIN; *milliseconds = (float)(b->time - a->time); return ok; }
 EXPORT int cuGetErrorName(int code, const char** text) {
   static thread_local char name[32];
