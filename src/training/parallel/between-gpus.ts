@@ -19,8 +19,9 @@ import { sumSquares } from "../../ops/sum-squares.ts";
 import type { Collective, GpuCollective, GpuValues, Pending } from "../../runtime/collective/collective.ts";
 import type { Program, Runtime } from "../../runtime/runtime.ts";
 import type { Mesh } from "./mesh.ts";
-import type { Exchanged } from "./exchange.ts";
+
 import type { OwnBucket } from "./own-layout.ts";
+import type { SharedStep } from "./step.ts";
 
 /** The exchange of one rank whose GPU reaches the others'. */
 export interface BetweenGpus {
@@ -48,7 +49,7 @@ interface OwnRun {
 export function createBetweenGpus(
   runtime: Runtime,
   { rows, data }: Pick<Mesh, "rows" | "data">,
-  { trained, layout, sums, shards }: Pick<Exchanged, "trained" | "layout" | "sums" | "shards">,
+  { trained, layout, sums, shards }: Pick<SharedStep, "trained" | "layout" | "sums" | "shards">,
   total: number,
 ): BetweenGpus | undefined {
   const ranksOf = ({ among }: OwnBucket): Collective => (among === "rows" ? rows : data);
