@@ -19,9 +19,9 @@ type Kernel = "packB" | "gemmRows" | "gemmPanels" | "gemmOuter" | "gemmBatched" 
 export type KernelFunction = (args: number, begin: number, end: number, scratch: number) => void;
 
 export const memory = new WebAssembly.Memory({ initial: 512, maximum: 512, shared: true });
-export const words = new Int32Array(memory.buffer);
-export const floats = new Float32Array(memory.buffer);
-export const halves = new Uint16Array(memory.buffer);
+export const words: Int32Array = new Int32Array(memory.buffer);
+export const floats: Float32Array = new Float32Array(memory.buffer);
+export const halves: Uint16Array = new Uint16Array(memory.buffer);
 export const scratch = 65536;
 const args = scratch + (1 << 20);
 const heap = args + 1024;
