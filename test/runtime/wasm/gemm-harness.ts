@@ -11,14 +11,14 @@ import type { Build, KernelExports } from "../../../src/runtime/wasm/module.ts";
 // The tests run the code that training runs: with revectorisation, and optimised (the probe sees to that).
 if (Number(process.versions.node.split(".")[0]) >= 24) setFlagsFromString("--experimental-wasm-revectorize");
 
-export const relaxed = WebAssembly.validate(
+export const relaxed: boolean = WebAssembly.validate(
   readFileSync(new URL("../../../src/runtime/wasm/build/relaxed.wasm", import.meta.url)),
 );
 
 type Kernel = "packB" | "gemmRows" | "gemmPanels" | "gemmOuter" | "gemmBatched" | "gemv";
 export type KernelFunction = (args: number, begin: number, end: number, scratch: number) => void;
 
-export const memory = new WebAssembly.Memory({ initial: 512, maximum: 512, shared: true });
+export const memory: WebAssembly.Memory = new WebAssembly.Memory({ initial: 512, maximum: 512, shared: true });
 export const words: Int32Array = new Int32Array(memory.buffer);
 export const floats: Float32Array = new Float32Array(memory.buffer);
 export const halves: Uint16Array = new Uint16Array(memory.buffer);
