@@ -58,7 +58,7 @@ export interface Exchange {
 }
 
 /** So many buckets at most are under way: enough to keep a link busy, and the memory for them is small. */
-const MOST_UNDER_WAY = 16;
+const MOST_UNDER_WAY = 32;
 
 /** A bucket of gradients on its way. */
 interface Reduction {
