@@ -219,6 +219,7 @@ Examples:
     const { model: named, notes }: ReadModel =
       place === undefined ? { model: plannedModel(preset), notes: [] } : readPlannedModel(place);
     const connection = {
+      ...named.connection,
       streams: streams ?? named.connection.streams,
       iterations: iterations ?? named.connection.iterations,
     };
