@@ -368,6 +368,7 @@ export function createTrainer(
     release() {
       released = true;
       steps.drop();
+      shared?.release();
       programs.release();
     },
   };

@@ -29,7 +29,7 @@ export interface SharedStepTold {
   readonly ranks: readonly RankWork[];
 }
 
-export interface SharedSteps extends Pick<Exchange, "moments" | "ownMoments"> {
+export interface SharedSteps extends Pick<Exchange, "moments" | "ownMoments" | "release"> {
   /** Run this rank's part of a step, from 1; its schedule is written already. */
   run(step: number): Promise<SharedStepTold>;
   restore(state: TrainerState): void;
@@ -99,6 +99,7 @@ export function createSharedSteps(
     },
     moments: (to) => exchange.moments(to),
     ownMoments: () => exchange.ownMoments(),
+    release: () => exchange.release(),
     async findNotFinite(step, look) {
       let found: string | undefined;
       // Ranks that share experts need each other: none looks at fewer microbatches.

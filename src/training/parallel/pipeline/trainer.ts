@@ -311,6 +311,7 @@ export function createPipelinedTrainer(
     },
     release() {
       released = true;
+      exchange.release();
       programs.release();
     },
   };
