@@ -1,6 +1,6 @@
 // Question: how long do clients of the server wait, and how many tokens do they get?
 //
-// 1, 4, 16 and 32 clients ask at once, each for 64 tokens after a prompt of 32, as a stream by HTTP. A client's waits are
+// 1, 4, 16 and 32 clients ask at once, each for 64 tokens after a prompt of 32, as a stream by HTTP, and again. A client's waits are
 // the time until its first token and those from one piece of text to the next; mHC stands beside residual. The tokens a
 // second stand beside `generate` of transformers, a Llama of the same sizes, which gets all prompts as one batch. How
 // evenly tokens come is compared with a plain loop that waits for nothing. And 100,000 tokens are written alone and beside
@@ -14,7 +14,8 @@ import { ratio, type Side } from "./lib/report.ts";
 
 const MODEL = { layers: 4, channels: 256, heads: 8, tokens: 256, vocabulary: 1024 };
 const THREADS = 2;
-const TEXT = { prompt: 32, written: 64 };
+/** A piece of work is so many turns, after each side has worked for so many seconds. */
+const TEXT = { prompt: 32, written: 64, turns: 4, warm: 4 };
 const CLIENTS = [1, 4, 16, 32] as const;
 
 function argsOf(more: object): string[] {
@@ -131,7 +132,7 @@ function check(results: ReadonlyMap<string, Result>): void {
   const sizes = new Map<number, string>();
   for (const [name, { hello, replies }] of results) {
     if (name === LOOP) continue;
-    const expected = TEXT.written * Number(name.split(", ")[1]);
+    const expected = TEXT.turns * TEXT.written * Number(name.split(", ")[1]);
     for (const { written } of replies)
       if (written !== expected) throw new Error(`${name} wrote ${written} tokens instead of ${expected}.`);
     if (!name.includes("mhc")) sizes.set(hello.parameters!, name);

@@ -14,7 +14,7 @@ export {
   type WritingTask,
 } from "./evaluation/task.ts";
 export { families, findTasks, taskNames } from "./evaluation/tasks/table.ts";
-export { type DataFile, type DataFolder, openDataFolder } from "./evaluation/data-folder.ts";
+export { type DataFile, type DataFolder, openDataFolder, readDataFolder } from "./evaluation/data-folder.ts";
 export type { Filter } from "./evaluation/filters.ts";
 export { planTask, type Prompt, type PromptOptions, type TaskPlan } from "./evaluation/prompts.ts";
 export { type Answer, type Answered, type Answerer } from "./evaluation/answers.ts";

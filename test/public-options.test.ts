@@ -147,6 +147,7 @@ const withoutOptions: readonly string[] = [
   "joinGpus",
   "openAnswers",
   "openDataFolder",
+  "readDataFolder",
   "openRunModel",
   "rememberAnswers",
   "scoreContinuations",

@@ -14,6 +14,8 @@ export type Work = {
   readonly hello: Omit<Hello, "base_rss_bytes">;
   /** Does the work once. The result of the last time goes into the reply. */
   readonly run: () => Promise<Partial<Reply>>;
+  /** Ends what would keep the process alive. */
+  readonly close?: () => Promise<void>;
 };
 
 /** The peak ("VmHWM") or present ("VmRSS") memory of this process; the peak for both if there is no /proc. */
@@ -56,4 +58,5 @@ export async function serve(op: string, start: () => Promise<Work>): Promise<voi
     }
     say({ ms, ...result, peak_rss_bytes: memoryBytes("VmHWM") });
   }
+  await work.close?.();
 }

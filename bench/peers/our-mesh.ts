@@ -4,7 +4,8 @@
 //   mpirun -n 2 node bench/peers/our-mesh.ts experts --connection mhc --batch 4 --threads 1 --rounds 8
 //
 // `pipeline` trains with two stages and compares each step with its simulation: with the shortest message that was seen, or
-// with --rate with messages that a link of so many Mbit/s would carry, and without any. `experts` trains a mixture whose
+// with --rate with messages that a link of so many Mbit/s would carry, and without any. The idle time is also simulated with
+// the time that each pass took itself. `experts` trains a mixture whose
 // ranks share the experts, in turns with one in which each has all. Rank 0 prints what it saw as one line of JSON.
 
 import { parseArgs } from "node:util";
@@ -64,9 +65,10 @@ async function measurePipeline(rounds: number): Promise<Record<string, number[]>
   const streams = "streams" in connection ? connection.streams : 1;
   const bytes = 4 * streams * width * context * config.batch;
   const message = values.rate === undefined ? undefined : (8 * bytes) / (1000 * Number(values.rate));
-  const seen: Record<"bubble" | "simulatedBubble" | "step" | "simulatedStep" | "silentStep", number[]> = {
+  const seen: Record<"bubble" | "simulatedBubble" | "ownBubble" | "step" | "simulatedStep" | "silentStep", number[]> = {
     bubble: [],
     simulatedBubble: [],
+    ownBubble: [],
     step: [],
     simulatedStep: [],
     silentStep: [],
@@ -75,9 +77,11 @@ async function measurePipeline(rounds: number): Promise<Record<string, number[]>
     await trainer.trainStep();
     if (round < 0) continue;
     const compared = comparePipeline(trainer.timeline(), plan, trainer.microBatches, message);
+    const own = comparePipeline(trainer.timeline(), plan, trainer.microBatches, message, "own");
     const silent = comparePipeline(trainer.timeline(), plan, trainer.microBatches, 0);
     seen.bubble.push(compared.measured.report.bubble);
     seen.simulatedBubble.push(compared.simulated.report.bubble);
+    seen.ownBubble.push(own.simulated.report.bubble);
     seen.step.push(compared.measured.report.makespan);
     seen.simulatedStep.push(compared.simulated.report.makespan);
     seen.silentStep.push(silent.simulated.report.makespan);

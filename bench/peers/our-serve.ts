@@ -1,10 +1,11 @@
 // Question: how long do the clients of our server wait for their tokens?
 //
-//   node bench/peers/our-serve.ts --connection mhc --clients 16 --prompt 32 --written 64 --layers 4 --channels 256 \
-//       --heads 8 --tokens 256 --vocabulary 1024 --threads 2
+//   node bench/peers/our-serve.ts --connection mhc --clients 16 --prompt 32 --written 64 --turns 4 --warm 4 \
+//       --layers 4 --channels 256 --heads 8 --tokens 256 --vocabulary 1024 --threads 2
 //
 // All clients ask at once, by HTTP, for a stream of the likeliest tokens after a prompt of their own, and read it to its
-// end. They are in a thread of their own (serve-clients.ts), on the same cores, so their work counts too.
+// end; so many turns are one piece of work. They are in a thread of their own (serve-clients.ts), on the same cores, so
+// their work counts too. Before, the server warms up as it always does, and the clients ask for so many seconds.
 
 import { once } from "node:events";
 import { parseArgs } from "node:util";
@@ -17,6 +18,7 @@ import { readChatTemplate } from "../../src/serving/chat-template.ts";
 import { createEngine } from "../../src/serving/engine.ts";
 import { listenForApi } from "../../src/serving/listen.ts";
 import { createPromptEncoder } from "../../src/serving/prompt-encoder.ts";
+import { warmUp } from "../../src/serving/warm-up.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import type { Reply } from "../lib/peer.ts";
 import { ourHello } from "../lib/ours.ts";
@@ -30,6 +32,8 @@ const { values } = parseArgs({
     clients: { type: "string", default: "16" },
     prompt: { type: "string", default: "32" },
     written: { type: "string", default: "64" },
+    turns: { type: "string", default: "1" },
+    warm: { type: "string", default: "0" },
   },
 });
 
@@ -61,7 +65,8 @@ async function start(): Promise<Work> {
     context,
     vocabulary,
   };
-  const { url } = await listenForApi(served, { host: "127.0.0.1", port: 0, deadline: 600 });
+  await warmUp(served);
+  const { url, stop } = await listenForApi(served, { host: "127.0.0.1", port: 0, deadline: 600 });
 
   const crowd = new Worker(new URL("serve-clients.ts", import.meta.url));
   const ask = async (asked: Asked): Promise<readonly Read[]> => {
@@ -70,26 +75,37 @@ async function start(): Promise<Work> {
     return read;
   };
   let turn = 0;
-  const run = async (): Promise<Partial<Reply>> => {
+  const oneTurn = async (): Promise<readonly Read[]> => {
     // Prompts of which no place of the cache holds the beginning.
     const first = (31 * clients * turn++) % vocabulary;
     const prompts = Array.from({ length: clients }, (_, client) =>
       Array.from({ length: Number(values.prompt) }, (_, i) => (7 * i + 3 + 31 * client + first) % vocabulary),
     );
-    const texts = await ask({ url, prompts, written });
+    return ask({ url, prompts, written });
+  };
+  const run = async (): Promise<Partial<Reply>> => {
+    const texts: Read[] = [];
+    for (let count = 0; count < Number(values.turns); count++) texts.push(...(await oneTurn()));
     return {
       first_ms: texts.map(({ ms }) => ms[0]!),
       token_ms: texts.flatMap(({ ms }) => ms.slice(1).map((time, index) => time - ms[index]!)),
       written: texts.reduce((sum, text) => sum + text.written, 0),
     };
   };
-  await run();
+  const warm = performance.now() + 1000 * Number(values.warm);
+  do await oneTurn();
+  while (performance.now() < warm);
   return {
     hello: {
       ...ourHello(runtime, threads),
       parameters: parameterCount(parameters),
     },
     run,
+    async close() {
+      await crowd.terminate();
+      await stop(0);
+      runtime.close();
+    },
   };
 }
 

@@ -3,7 +3,7 @@
   python3 serve.py step --connection mhc --mode eager --layers 4 --channels 256 --heads 8 \\
       --tokens 256 --batch 8 --vocabulary 1024 --threads 2
   python3 serve.py generate --connection mhc --threads 2
-  python3 serve.py serve --clients 16 --written 64 --threads 2
+  python3 serve.py serve --clients 16 --written 64 --turns 4 --warm 4 --threads 2
   python3 serve.py moe --model /tmp/model.bin --threads 2
   OPENBLAS_NUM_THREADS=1 python3 serve.py gemm --size 1024 --threads 1
   python3 serve.py sinkhorn --matrices 8192 --tokens first --threads 2
@@ -156,13 +156,19 @@ def transformers(args: argparse.Namespace) -> tuple[dict, Callable[[], dict]]:
                             for client in range(args.clients)])
     mask = torch.ones_like(prompts)
 
-    def work() -> dict:
+    def turn() -> int:
         with torch.inference_mode():
             texts = model.generate(prompts, attention_mask=mask, do_sample=False, max_new_tokens=args.written,
                                    min_new_tokens=args.written)
-        return {"written": int(texts.numel() - prompts.numel())}
+        return int(texts.numel() - prompts.numel())
 
-    work()
+    def work() -> dict:
+        return {"written": sum(turn() for _ in range(args.turns))}
+
+    warm = time.perf_counter() + args.warm
+    turn()
+    while time.perf_counter() < warm:
+        turn()
     hello = {
         "peer": "transformers",
         "versions": {"transformers": library.__version__, "torch": torch.__version__},
@@ -265,7 +271,7 @@ def arguments() -> argparse.Namespace:
         if name != "batch":
             generates.add_argument("--" + name, type=int, default=size)
     serves = commands.add_parser("serve")
-    for name, size in {**sizes, "clients": 16, "prompt": 32, "written": 64}.items():
+    for name, size in {**sizes, "clients": 16, "prompt": 32, "written": 64, "turns": 1, "warm": 0}.items():
         if name != "batch":
             serves.add_argument("--" + name, type=int, default=size)
     gemms = commands.add_parser("gemm")

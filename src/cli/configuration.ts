@@ -13,7 +13,7 @@ import { connectionKinds, connectionOptions } from "../connections/table.ts";
 import { sublayerConnections } from "../model/overrides.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { type AlarmsConfig, silentAlarms } from "../training/alarms.ts";
-import { currentPath, parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { configPaths, currentPath, parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { optimizerEntry, type OptimizerKind, optimizerKinds, paperSettings } from "../training/optimizers/table.ts";
 import { type ConnectionChoice, connectionOf, describeOptions, parseValue, writeChoice } from "./connections.ts";
 import { expectUnused, isGiven, sourceOf, trainingOptions, type TrainingOptions } from "./options.ts";
@@ -234,9 +234,14 @@ function assign(config: Record<string, unknown>, assignment: string): void {
     target = copy;
   }
   const value = parseValue(assignment.slice(equals + 1));
-  if (value === null) delete target[keys.at(-1)!];
+  // Of a field that there is not the null stays, and is refused with the nearest that there is.
+  if (value === null && isField(path)) delete target[keys.at(-1)!];
   else setOwn(target, keys.at(-1)!, value);
 }
+
+/** Whether a configuration may have such a field, or group of fields. */
+const isField = (path: string): boolean =>
+  configPaths().some((known) => known === path || known.startsWith(`${path}.`));
 
 /** Rules that --no-alarms leaves on: without them a run that has gone wrong would go on for ever. */
 const alwaysOn: ReadonlySet<AlarmName> = new Set(["not-finite", "diverged"]);

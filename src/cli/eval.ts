@@ -5,7 +5,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { given } from "../basics/given.ts";
 import { showCount, showMany } from "../basics/show.ts";
 import { type AnswerLog, openAnswers } from "../evaluation/answer-log.ts";
-import { type DataFolder, noDataFolder, openDataFolder } from "../evaluation/data-folder.ts";
+import { type DataFolder, noDataFolder, readDataFolder } from "../evaluation/data-folder.ts";
 import { type Difference, difference } from "../evaluation/differences.ts";
 import { evaluate, type EvaluationReport, type EvaluationProgress } from "../evaluation/evaluate.ts";
 import { planTask, type TaskPlan } from "../evaluation/prompts.ts";
@@ -88,12 +88,15 @@ command again goes on where it was stopped.`,
     await expectChosen(options);
     const runs = folders.map((folder) => openRunModel(folder, warn));
     const names = shortNames(folders);
-    const plans = options.tasks.map((task) =>
-      planTask(task, dataOf(task, options.data), {
-        shots: options.paper ? families[task.family].paperShots : options.shots,
-        ...given({ limit: options.limit, seed: options.seed }),
-      }),
-    );
+    const plans: TaskPlan[] = [];
+    const opened = new Map<string, Promise<DataFolder>>();
+    for (const task of options.tasks)
+      plans.push(
+        planTask(task, await dataOf(task, options.data, opened), {
+          shots: options.paper ? families[task.family].paperShots : options.shots,
+          ...given({ limit: options.limit, seed: options.seed }),
+        }),
+      );
     sayShots(plans);
     const interrupt = listenForInterrupt();
     const found: NamedEvaluation[] = [];
@@ -118,10 +121,19 @@ command again goes on where it was stopped.`,
     );
   });
 
-/** The files of a task; those that are generated need none. */
-function dataOf(task: Task, folder: string | undefined): DataFolder {
+/** The files of a task; those that are generated need none. The tasks of a benchmark have them in common. */
+async function dataOf(
+  task: Task,
+  folder: string | undefined,
+  opened: Map<string, Promise<DataFolder>>,
+): Promise<DataFolder> {
   if (task.family === "generated") return noDataFolder;
-  if (folder !== undefined) return openDataFolder(folder, dataName(task));
+  if (folder !== undefined) {
+    const name = dataName(task);
+    const data = opened.get(name) ?? readDataFolder(folder, name);
+    opened.set(name, data);
+    return data;
+  }
   throw new Error(
     `eval: --data is not given, and ${task.name} is read from files; name the folder that holds them, such as --data benchmarks.`,
   );

@@ -4,12 +4,10 @@
 // (`rankMemory` of metrics.jsonl), once it has evaluated and read its instruments.
 
 import type { Command } from "commander";
-import { given } from "../basics/given.ts";
 import { showBytes } from "../basics/show.ts";
 import { drawTable } from "../basics/table.ts";
 import { trainingStep } from "../planning/compiled-step.ts";
-import { readRunConfig, readPlannedModel } from "../planning/here/model-file.ts";
-import { plannedModel } from "../planning/presets.ts";
+import { readRunConfig } from "../planning/here/model-file.ts";
 import { prose, widthOf } from "../report/terminal.ts";
 import { openRuntime } from "../runtime/open.ts";
 import { predictRanks, type RankMemory } from "../training/parallel/memory.ts";
@@ -18,17 +16,16 @@ import type { StageConfig } from "../training/parallel/pipeline/stage.ts";
 import { type ScheduleName, schedules } from "../training/parallel/schedules/table.ts";
 import { planSpread } from "../training/parallel/spread.ts";
 import { expectUnused } from "./options.ts";
+import { plannedOf, type PlannedChoice } from "./planned-of.ts";
+import { say } from "./warn.ts";
 
-export interface PlanMeshOptions {
-  readonly preset: string;
-  readonly model?: string;
+export interface PlanMeshOptions extends PlannedChoice {
   readonly mesh: Partial<MeshSize>;
   readonly pipelineSchedule: ScheduleName;
   readonly pipelineChunks: number;
   readonly threads: number;
   readonly microBatch?: number;
   readonly accumulate?: number;
-  readonly context?: number;
   readonly json?: boolean;
 }
 
@@ -82,12 +79,9 @@ export async function planMesh(options: PlanMeshOptions, command: Command): Prom
   }
 }
 
-function stepOf(
-  { preset, model: place, microBatch = 1, accumulate = 1, context }: PlanMeshOptions,
-  rows: number,
-): StageConfig {
-  const named = place === undefined ? plannedModel(preset) : readPlannedModel(place).model;
-  const model = { ...named, ...given({ context }) };
+function stepOf({ microBatch = 1, accumulate = 1, ...choice }: PlanMeshOptions, rows: number): StageConfig {
+  const { model, notes } = plannedOf(choice);
+  for (const note of notes) say(note);
   return { ...trainingStep(model, microBatch), accumulate: rows * accumulate };
 }
 

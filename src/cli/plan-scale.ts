@@ -5,18 +5,17 @@ import { showBytes, showPercent, withPrefix } from "../basics/show.ts";
 import { drawTable } from "../basics/table.ts";
 import { DEFAULT_NETWORK } from "../planning/communication.ts";
 import type { Hardware } from "../planning/hardware.ts";
-import { readPlannedModel } from "../planning/here/model-file.ts";
 import { type LayerAssumptions, paper27b } from "../planning/pipeline/paper-times.ts";
 import { planScale, type ScaledTraining } from "../planning/pipeline/scale.ts";
-import { plannedModel, trainedBatch } from "../planning/presets.ts";
+import { trainedBatch } from "../planning/presets.ts";
 import { DEFAULT_UTILISATION } from "../planning/time.ts";
 import { prose, widthOf } from "../report/terminal.ts";
 import { schedules } from "../training/parallel/schedules/table.ts";
 import { expectUnused } from "./options.ts";
+import { plannedOf, type PlannedChoice } from "./planned-of.ts";
+import { say } from "./warn.ts";
 
-export interface PlanScaleOptions {
-  readonly preset: string;
-  readonly model?: string;
+export interface PlanScaleOptions extends PlannedChoice {
   readonly scale: readonly number[];
   readonly batch?: number;
   readonly mfu?: number;
@@ -34,7 +33,6 @@ const notOfScale = [
   "sharded",
   "microBatch",
   "accumulate",
-  "context",
   "streams",
   "iterations",
   "precision",
@@ -63,8 +61,8 @@ const MOST_GPUS = 2 ** 20;
 /** Simulate a training on each number of GPUs, and print what is best on each. */
 export function planScaling(options: PlanScaleOptions, hardware: Hardware, command: Command): void {
   expectUnused(command, notOfScale, "with --scale, which chooses the shape for each number of GPUs");
-  const { preset, model: place, scale, mfu = DEFAULT_UTILISATION } = options;
-  const model = place === undefined ? plannedModel(preset) : readPlannedModel(place).model;
+  const { scale, mfu = DEFAULT_UTILISATION } = options;
+  const { model, notes } = plannedOf(options);
   if (model.known !== "shapes" || model.feedForward.kind !== "experts")
     throw new RangeError(
       `--scale: ${model.name} is given; the simulation has the layers of a mixture of experts whose shapes are known. Take --preset paper-27b.`,
@@ -79,6 +77,7 @@ export function planScaling(options: PlanScaleOptions, hardware: Hardware, comma
     memory: hardware.bandwidth,
     network: hardware.network ?? DEFAULT_NETWORK,
   };
+  for (const note of notes) say(note);
   const found = planScale(assumptions, scale, { hardware, batch });
   const rows = found.map((each, index) => ({ gpus: scale[index]!, ...(each ? { found: each } : {}) }));
   const shown = options.json
@@ -123,10 +122,13 @@ function describe(
       days === undefined ? "" : days.toFixed(2),
     ];
   });
+  const none = rows.every((row) => row.found)
+    ? ""
+    : ` None fits: a shape needs a batch that its copies share equally, and at most ${showBytes(hardware.memoryBytes)} on each GPU.`;
   const rate = (value: number): string => `${(value / 1e9).toLocaleString("en")} GB/s`;
   return `${name} with mHC (n = ${assumptions.streams}) on ${hardware.name}, a batch of ${batch.toLocaleString("en")} sequences: by simulation, the fastest shape that fits for each number of GPUs.
 
 ${drawTable([head, ...cells], { width: widthOf(process.stdout) })}
 
-Idle is the share of the pipeline's time in which a GPU does not compute; efficiency is tokens a second and GPU over those of the first row that has a shape. Assumed, and nothing of it measured on hardware: matrix products reach ${showPercent(mfu)} of the peak (--mfu), mHC's kernels all of ${rate(assumptions.memory)}, a GPU's network ${rate(assumptions.network)}; where each comes from is in docs/planning.md, On more and more GPUs.`;
+Idle is the share of the pipeline's time in which a GPU does not compute; efficiency is tokens a second and GPU over those of the first row that has a shape.${none} Assumed, and nothing of it measured on hardware: matrix products reach ${showPercent(mfu)} of the peak (--mfu), mHC's kernels all of ${rate(assumptions.memory)}, a GPU's network ${rate(assumptions.network)}; where each comes from is in docs/planning.md, On more and more GPUs.`;
 }

@@ -10,14 +10,12 @@ import { type CompiledSteps, compileSteps, hasMeasuredKernels } from "../plannin
 import { didYouMean } from "../basics/names.ts";
 import { type Hardware, type HardwareName, hardwareNames, hardwareProfiles } from "../planning/hardware.ts";
 import { readHardware } from "../planning/here/hardware-file.ts";
-import type { ReadModel } from "../planning/here/hugging-face.ts";
-import { readPlannedModel } from "../planning/here/model-file.ts";
 import { measureMachine } from "../planning/machine.ts";
 import { precisions } from "../planning/gpu-memory.ts";
 import { MOST_GPUS, type ZeroStage, zeroStages } from "../planning/layout.ts";
 import { type PlanOptions, planTraining, type TrainingPlan } from "../planning/plan.ts";
 import { DEFAULT_BANDWIDTH_EFFICIENCY } from "../planning/time.ts";
-import { plannedModel, plannedModels } from "../planning/presets.ts";
+import { plannedModels } from "../planning/presets.ts";
 import { measureKernels } from "../planning/step-time.ts";
 import { drawPlan } from "../report/plan-chart.ts";
 import { describeCompiled, describePlan } from "../report/plan-text.ts";
@@ -28,6 +26,7 @@ import { expectUnused, meshSizes, positiveNumber, wholeNumber } from "./options.
 import type { MeshSize } from "../training/parallel/mesh.ts";
 import { type ScheduleName, scheduleNames } from "../training/parallel/schedules/table.ts";
 import { planMesh } from "./plan-mesh.ts";
+import { plannedOf } from "./planned-of.ts";
 import { gpuCounts, planScaling } from "./plan-scale.ts";
 
 const THIS_MACHINE = "this-machine";
@@ -216,24 +215,20 @@ Examples:
       threads: _threads,
       ...rest
     } = all;
-    const { model: named, notes }: ReadModel =
-      place === undefined ? { model: plannedModel(preset), notes: [] } : readPlannedModel(place);
+    const { model: named, notes } = plannedOf({ preset, ...given({ model: place, context }) });
     const connection = {
       ...named.connection,
       streams: streams ?? named.connection.streams,
       iterations: iterations ?? named.connection.iterations,
     };
-    const model = { ...named, connection, context: context ?? named.context };
-    const told = context === undefined ? notes : notes.filter((note) => !note.includes("--context"));
+    const model = { ...named, connection };
     const options = { ...rest, ...given({ utilisation: mfu }), ...(sharded ? {} : { sharded }) };
     const print = (plan: TrainingPlan, compiled?: CompiledSteps): void => {
       const tokens = plan.layout.microBatch * model.context;
       const width = widthOf(process.stdout);
-      const text = describePlan(plan, told, width);
+      const text = describePlan(plan, notes, width);
       const whole = compiled ? `${text}\n${describeCompiled(compiled, tokens, width)}\n` : text;
-      process.stdout.write(
-        json ? `${JSON.stringify({ ...plan, notes: told, compiled })}\n` : prose(whole, process.stdout),
-      );
+      process.stdout.write(json ? `${JSON.stringify({ ...plan, notes, compiled })}\n` : prose(whole, process.stdout));
       if (svg === undefined) return;
       fs.mkdirSync(path.dirname(svg), { recursive: true });
       fs.writeFileSync(svg, drawPlan(plan));

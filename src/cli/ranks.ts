@@ -10,6 +10,7 @@ import type { PreparedFiles } from "../data/prepared-files.ts";
 import { reason } from "../files/errors.ts";
 import type { Collective } from "../runtime/collective/collective.ts";
 import { launchedAs } from "../runtime/collective/launched.ts";
+import { type GpuExchange, joinGpus, type Joined } from "../runtime/collective/nccl/join.ts";
 import { openCollective } from "../runtime/collective/open.ts";
 import { broadcastText } from "../runtime/collective/texts.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -21,6 +22,7 @@ import { followRun } from "../runs/run.ts";
 import { followerSpeaks } from "./followers.ts";
 import { endUnheard } from "./interrupt.ts";
 import { version } from "./version.ts";
+import { say } from "./warn.ts";
 
 /** What rank 0 tells the others before the run begins; null when there will be none. */
 type Start = {
@@ -33,12 +35,17 @@ type Start = {
 /** Rank 0 of the processes that share a training, or the only one. */
 export interface Leader {
   readonly collective: Collective;
-  /** Let the others get ready for a run; `folder` has its tokens. */
+  /**
+   * Let the others get ready for a run; `folder` has its tokens.
+   *
+   * @returns what the run is to be shared by
+   */
   begin(
     config: TrainingConfig,
     data: PreparedFiles & { readonly summary?: { readonly folder: string } },
+    runtime: Runtime,
     spread?: PipelinePlan,
-  ): Promise<void>;
+  ): Promise<Collective>;
   /** Let the others go. */
   end(): Promise<void>;
 }
@@ -48,16 +55,17 @@ export interface Leader {
  * with nothing.
  *
  * @param open opens the runtime that the command line asks for
+ * @param exchange what carries what lies on GPUs, as the command line says on all ranks
  */
-export async function joinRanks(open: () => Promise<Runtime>): Promise<Leader | undefined> {
+export async function joinRanks(open: () => Promise<Runtime>, exchange: GpuExchange): Promise<Leader | undefined> {
   followerSpeaks();
   const collective = await openCollective();
-  if (collective.rank === 0) return leadRanks(collective);
+  if (collective.rank === 0) return leadRanks(collective, exchange);
   // A person's Ctrl-C is rank 0's to answer.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
   try {
     const start = JSON.parse(await broadcastText(collective, 0)) as Start;
-    if (start) await follow(collective, start, await open());
+    if (start) await follow(collective, start, await open(), exchange);
   } catch (error) {
     collective.abort(reason(error));
   }
@@ -65,22 +73,24 @@ export async function joinRanks(open: () => Promise<Runtime>): Promise<Leader | 
   return undefined;
 }
 
-function leadRanks(collective: Collective): Leader {
+function leadRanks(collective: Collective, exchange: GpuExchange): Leader {
   let begun = false;
+  let joined: Joined | undefined;
   let ended = collective.size === 1;
   const end = async (): Promise<void> => {
     if (ended) return;
     ended = true;
     if (begun) await endFollowers(collective);
     else await broadcastText(collective, 0, JSON.stringify(null satisfies Start));
+    await joined?.leave();
     await collective.close();
   };
   // The others cannot hear a signal that comes before a training does: they are let go, and nothing is wrong.
   if (collective.size > 1) endUnheard({ expected: () => begun && !ended, last: end });
   return {
     collective,
-    async begin(config, data, spread) {
-      if (collective.size === 1) return;
+    async begin(config, data, runtime, spread) {
+      if (collective.size === 1) return collective;
       // A signal has come, and the process is about to end.
       if (ended) await new Promise(() => undefined);
       const prepared = config.data.prepared;
@@ -93,6 +103,10 @@ function leadRanks(collective: Collective): Leader {
       const start: Start = { config, folder, text: prepared?.text ?? data.train.origin.text, ...given({ spread }) };
       await broadcastText(collective, 0, JSON.stringify(start));
       await expectSame(collective, "the version of Birkhoff", version);
+      joined = await joinGpus(collective, runtime, exchange);
+      if (joined.collective.gpu) say(`the GPUs exchange by ${joined.collective.gpu.library}`);
+      if (joined.why !== undefined) say(`the GPUs exchange through the processors' memory, for ${joined.why}`);
+      return joined.collective;
     },
     end,
   };
@@ -102,15 +116,19 @@ async function follow(
   collective: Collective,
   { config, folder, text, spread }: NonNullable<Start>,
   runtime: Runtime,
+  exchange: GpuExchange,
 ): Promise<void> {
+  let joined: Joined | undefined;
   try {
     await expectSame(collective, "the version of Birkhoff", version);
+    joined = await joinGpus(collective, runtime, exchange);
     const data = openTokens(folder, text);
     try {
-      await followRun(runtime, parseTrainingConfig(config), data, collective, spread);
+      await followRun(runtime, parseTrainingConfig(config), data, joined.collective, spread);
     } finally {
       data.close();
     }
+    await joined.leave();
   } finally {
     runtime.close();
   }

@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { given } from "../basics/given.ts";
 import { showMany } from "../basics/show.ts";
 import { expectPackages } from "../files/packages.ts";
-import { expectRuntime, openRuntime } from "../runtime/open.ts";
+import { expectRuntime, listRuntimes, openRuntime } from "../runtime/open.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { MachineOptions } from "./options.ts";
 import { say, warn } from "./warn.ts";
@@ -15,15 +15,23 @@ export async function expectChosen({ runtime }: Pick<MachineOptions, "runtime">)
   await expectRuntime(runtime);
 }
 
-/** Open the runtime that a command line asks for. */
-export async function openChosen({
-  runtime,
-  threads,
-  revectorise,
-}: Pick<MachineOptions, "runtime"> & {
-  readonly threads?: number | undefined;
-  readonly revectorise?: boolean;
-}): Promise<Runtime> {
+/**
+ * Open the runtime that a command line asks for.
+ *
+ * @param share threads of the processor where none are asked for, if it is the processor that computes
+ */
+export async function openChosen(
+  {
+    runtime,
+    threads: asked,
+    revectorise,
+  }: Pick<MachineOptions, "runtime"> & {
+    readonly threads?: number | undefined;
+    readonly revectorise?: boolean;
+  },
+  share?: number,
+): Promise<Runtime> {
+  const threads = asked ?? (share !== undefined && (await computesOnProcessor(runtime)) ? share : undefined);
   const cores = availableParallelism();
   if (threads !== undefined && threads > cores)
     warn(
@@ -33,4 +41,9 @@ export async function openChosen({
   const opened = await openRuntime({ runtime, ...given({ threads, revectorise }) });
   if (opened.name === "reference") say("The reference runtime computes in float64 by plain loops; that is slow.");
   return opened;
+}
+
+async function computesOnProcessor(runtime: MachineOptions["runtime"]): Promise<boolean> {
+  if (runtime !== "auto") return runtime === "wasm";
+  return (await listRuntimes()).find(({ available }) => available)?.name === "wasm";
 }

@@ -18,6 +18,7 @@ import { expectNoRun, FolderTakenError } from "../runs/run-folder.ts";
 import { FolderInUseError } from "../files/lock.ts";
 import { expectPackages } from "../files/packages.ts";
 import { openRun, type Run } from "../runs/run.ts";
+import { type GpuExchange, gpuExchanges } from "../runtime/collective/nccl/join.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { MeshSize } from "../training/parallel/mesh.ts";
 import type { PipelinePlan } from "../training/parallel/pipeline/stage.ts";
@@ -60,6 +61,7 @@ export interface TrainOptions extends TrainingOptions {
   readonly pipelineSchedule: ScheduleName;
   readonly pipelineChunks: number;
   readonly timeline?: string;
+  readonly exchange: GpuExchange;
 }
 
 export const trainCommand: Command = acceptConfig(trainingOptions(new Command("train")))
@@ -100,6 +102,14 @@ export const trainCommand: Command = acceptConfig(trainingOptions(new Command("t
       .default("1f1b"),
   )
   .option("--pipeline-chunks <v>", "of the interleaved schedule: pieces of the model in a stage", wholeNumber(1, 64), 2)
+  .addOption(
+    new Option(
+      "--exchange <way>",
+      "of several processes: how gradients go from GPU to GPU, by nccl, or by messages through the processors' memory; auto takes NCCL where each process has a GPU of its own (docs/clusters.md)",
+    )
+      .choices(gpuExchanges)
+      .default("auto"),
+  )
   .option("--timeline <file>", "of a mesh with pipeline: draw the last step beside what is simulated, as a page")
   .addHelpText(
     "after",
@@ -121,7 +131,7 @@ Examples:
   birkhoff train --config my-run.yaml --seed 2`,
   )
   .action(async (asking: TrainOptions, command: Command) => {
-    const ranks = await joinRanks(() => openChosen(withThreads(command.opts<TrainOptions>())));
+    const ranks = await joinRanks(() => openChosen(command.opts<TrainOptions>(), threadsHere()), asking.exchange);
     // Another rank has done its part.
     if (!ranks) return;
     try {
@@ -146,7 +156,8 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
   // Before the text is read.
   if (options.resume === undefined && !options.overwrite && !options.continue) expectNoRun(folder);
   const name = path.basename(folder);
-  const runtime = await openChosen(withThreads(options));
+  if (ranks.collective.size === 1) expectUnused(command, ["exchange"], "in one process, whose GPU has no other");
+  const runtime = await openChosen(options, threadsHere());
   let data: PreparedFiles | undefined;
   let run: Run | undefined;
   let page: PageBeside | undefined;
@@ -166,13 +177,13 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
     const { tokenizer } = data;
     const prompt = samplePrompt(data);
     const plan = spread?.(config);
-    await ranks.begin(config, data, plan);
+    const collective = await ranks.begin(config, data, runtime, plan);
     const openIn = (place: string): Promise<Run> =>
       openRun(runtime, { ...config, name: resumed ? config.name : path.basename(place) }, begun.data, place, {
         existing: options.resume || options.continue ? "resume" : options.overwrite ? "overwrite" : "refuse",
         onWarning: warn,
         onNote: say,
-        collective: ranks.collective,
+        collective,
         ...given({ changed: asked?.changed, spread: plan }),
       });
     const named = (options.resume ?? options.out) !== undefined || options.overwrite;
@@ -204,15 +215,16 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
     if (stopped) return;
   } finally {
     run?.close();
-    runtime.close();
-    data?.close();
-    await ranks.end();
+    try {
+      // What the GPUs of all ranks have between them ends before they do.
+      await ranks.end();
+    } finally {
+      runtime.close();
+      data?.close();
+    }
   }
   await keepPage(page, !options.json);
 }
-
-/** The options with this process's share of the cores, where several are on one machine and no threads are asked for. */
-const withThreads = (options: TrainOptions): TrainOptions => ({ ...given({ threads: threadsHere() }), ...options });
 
 /** What is trained, and on which text; there is memory for it. */
 interface Begun {

@@ -1,7 +1,8 @@
 // Question: where do the files of a benchmark lie, and what do they hold?
 //
 // The user names a folder. A benchmark's files lie in the folder of its name in it, or in the folder itself. They are
-// the files that the benchmarks' authors publish; none comes with the package.
+// the files that the benchmarks' authors publish, or the parquet files of the hub (hub-files.ts); none comes with the
+// package.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -9,6 +10,7 @@ import { z } from "zod";
 import { messageOf } from "../files/errors.ts";
 import { readText } from "../files/read.ts";
 import { parseCsv } from "./csv.ts";
+import { type HubFile, readHubFiles } from "./hub-files.ts";
 
 /** The data of one benchmark. */
 export interface DataFolder {
@@ -47,12 +49,29 @@ export const noDataFolder: DataFolder = {
 };
 
 /**
- * Look for the files of a benchmark.
+ * As `openDataFolder`, and with the parquet files of the hub, which are read at once: of the authors' files that a task
+ * asks for, those that are not there.
+ *
+ * @param benchmark the name of its folder in `folder`
+ * @throws Error when the folder is not there, or a parquet file cannot be read
+ */
+export async function readDataFolder(folder: string, benchmark: string): Promise<DataFolder> {
+  const own = path.join(folder, benchmark);
+  const known = await readHubFiles(fs.existsSync(own) ? own : folder, benchmark);
+  return openFolder(folder, benchmark, known);
+}
+
+/**
+ * Look for the files of a benchmark. Parquet files are not looked for; `readDataFolder` reads them.
  *
  * @param benchmark the name of its folder in `folder`
  * @throws Error when the folder is not there
  */
 export function openDataFolder(folder: string, benchmark: string): DataFolder {
+  return openFolder(folder, benchmark, []);
+}
+
+function openFolder(folder: string, benchmark: string, hub: readonly HubFile[]): DataFolder {
   if (!fs.existsSync(folder))
     throw new Error(
       `--data: ${folder} is given; it must be a folder that holds benchmarks, such as ${folder}/${benchmark}; see docs/evaluation.md.`,
@@ -61,7 +80,9 @@ export function openDataFolder(folder: string, benchmark: string): DataFolder {
   const matching = (name: string): string[] => places.flatMap((place) => glob(place, name.split("/")));
   const optionalFile = (...names: readonly string[]): DataFile | undefined => {
     const found = names.flatMap(matching)[0];
-    return found === undefined ? undefined : dataFile(found);
+    if (found !== undefined) return dataFile(found);
+    const kept = names.flatMap((name) => hub.filter((file) => file.name === name))[0];
+    return kept && hubFile(kept);
   };
   return {
     optionalFile,
@@ -96,11 +117,43 @@ function glob(folder: string, [part = "", ...rest]: readonly string[]): string[]
 const byNumber = (a: string, b: string): number =>
   Number.parseInt(a, 10) - Number.parseInt(b, 10) || (a < b ? -1 : a > b ? 1 : 0);
 
-function dataFile(file: string): DataFile {
-  const fail = (where: string, error: unknown): Error =>
+const failing =
+  (file: string) =>
+  (where: string, error: unknown): Error =>
     new Error(
       `${file}${where}: ${error instanceof z.ZodError ? z.prettifyError(error).replaceAll("\n", " ") : messageOf(error)}; it must have the form that its benchmark publishes (docs/evaluation.md).`,
     );
+
+/** @throws Error that says in which row the columns are too few or too many */
+function expectColumns(rows: readonly (readonly string[])[], columns: number, fail: ReturnType<typeof failing>): void {
+  const wrong = rows.findIndex((row) => row.length !== columns);
+  if (wrong >= 0) throw fail(`, row ${wrong + 1}`, new Error(`${rows[wrong]!.length} columns instead of ${columns}`));
+}
+
+/** What parquet files of the hub hold. */
+function hubFile({ path: file, lines = [], json, rows = [] }: HubFile): DataFile {
+  const fail = failing(file);
+  const parse = <T>(value: unknown, schema: z.ZodType<T>, where: string): T => {
+    try {
+      return schema.parse(value);
+    } catch (error) {
+      throw fail(where, error);
+    }
+  };
+  return {
+    path: file,
+    text: () => lines.map((line) => `${JSON.stringify(line)}\n`).join(""),
+    lines: (schema) => lines.map((line, index) => parse(line, schema, `, row ${index + 1}`)),
+    json: (schema) => parse(json, schema, ""),
+    rows(columns) {
+      expectColumns(rows, columns, fail);
+      return rows.map((row) => [...row]);
+    },
+  };
+}
+
+function dataFile(file: string): DataFile {
+  const fail = failing(file);
   const parse = <T>(text: string, schema: z.ZodType<T>, where: string): T => {
     try {
       return schema.parse(JSON.parse(text));
@@ -131,9 +184,7 @@ function dataFile(file: string): DataFile {
       } catch (error) {
         throw fail("", error);
       }
-      const wrong = rows.findIndex((row) => row.length !== columns);
-      if (wrong >= 0)
-        throw fail(`, row ${wrong + 1}`, new Error(`${rows[wrong]!.length} columns instead of ${columns}`));
+      expectColumns(rows, columns, fail);
       return rows;
     },
   };

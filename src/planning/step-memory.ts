@@ -6,6 +6,7 @@
 import { type Buffer, sumBytes } from "../runtime/plan/calls.ts";
 import { compilePlan, withoutMemory } from "../runtime/plan/compile.ts";
 import type { Machine } from "../runtime/plan/machine.ts";
+import { lastingStatesOf } from "../runtime/program.ts";
 import type { Program, Runtime } from "../runtime/runtime.ts";
 import { optimizerSchedule } from "../training/optimizers/table.ts";
 import { initialValues } from "../training/initialise.ts";
@@ -28,7 +29,9 @@ export function planStepMemory(config: StepConfig, machine: Machine, storeEvery?
 export interface LoadedStep {
   readonly micro: Program<MicroOutputs>;
   /** In the order in which they run, `micro` first. */
-  readonly programs: readonly Pick<Program, "run" | "plan" | "touch" | "profile" | "release">[];
+  readonly programs: readonly Pick<Program, "run" | "plan" | "touch" | "profile">[];
+  /** Give back programs and states. */
+  release(): void;
 }
 
 /** Compile a step, and write first values and made-up tokens. */
@@ -42,7 +45,15 @@ export function loadStep(runtime: Runtime, config: StepConfig, storeEvery?: numb
   runtime.write(graph.tokens, tokens);
   runtime.write(graph.targets, tokens);
   runtime.write(graph.schedule, optimizerSchedule(1e-3, 1, config.optimizer));
-  return { micro, programs };
+  return {
+    micro,
+    programs,
+    release() {
+      for (const program of programs) program.release();
+      for (const { tensor } of [...parameters.all, ...graph.moments]) runtime.forget(tensor);
+      for (const state of lastingStatesOf(listPrograms(graph.programs))) runtime.forget(state);
+    },
+  };
 }
 
 /**

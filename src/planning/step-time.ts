@@ -170,7 +170,7 @@ export async function compareStepTimes(
       await runtime.finish();
       best[index] = Math.min(best[index]!, clock() - started);
     }
-  for (const { programs } of steps) for (const program of programs) program.release();
+  for (const { release } of steps) release();
   return best;
 }
 

@@ -10,16 +10,10 @@
 
 import { expectTrainingConfig } from "../training/config.ts";
 import fs from "node:fs";
-import path from "node:path";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
 import type { PreparedFiles } from "../data/prepared-files.ts";
-import { readTokenizer, writeTokenizer } from "../data/tokenizer-file.ts";
-import { formatTokenizer } from "../data/tokenizer-json.ts";
-import type { Tokenizer } from "../data/tokenizer.ts";
 import { reason } from "../files/errors.ts";
-import { sha256 } from "../files/hash.ts";
-import { isMixed } from "../model/overrides.ts";
 import { alone } from "../runtime/collective/alone.ts";
 import type { Collective } from "../runtime/collective/collective.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -47,12 +41,11 @@ import type { StepResult, Trainer } from "../training/trainer.ts";
 import { runBatches } from "./batches.ts";
 import { warnOfStep, warnOfWarmup } from "./begin-warnings.ts";
 import { latestCheckpoint, loadCheckpoint, loadState } from "./checkpoint.ts";
-import { startingWeights } from "./fork.ts";
 import { openHistory } from "./history.ts";
-import type { RunOrigin } from "./identity.ts";
 import { createRunFolder, type RunFolder } from "./run-folder.ts";
 import { createSaver } from "./saver.ts";
 import { keepPieces } from "./shared-checkpoint.ts";
+import { noteStart, originOf, startFrom } from "./start.ts";
 import { samplePrompt, writeSample } from "./write-sample.ts";
 
 /** A training run with its folder open and locked; `close` it when done. */
@@ -160,7 +153,10 @@ export async function openRun(
     });
     warnOfWarmup(config, options.onWarning);
     warnOfStep(config, data.train, options.onWarning);
-    await startFrom(trainer, folder, config, data, options);
+    await startFrom(trainer, folder, config, data, {
+      resumes: options.existing === "resume",
+      onWarning: options.onWarning,
+    });
     if (resumes) noteStart(folder, config, options.onNote);
     return await trainIn(folder, trainer, batches, data, options.onWarning);
   } catch (error) {
@@ -195,68 +191,6 @@ export async function followRun(
     trainer?.release();
     batches.close();
   }
-}
-
-function originOf({ kernels, kernelCode }: Runtime, { tokenizer, train, validation }: PreparedFiles): RunOrigin {
-  return {
-    train: train.checksum,
-    validation: validation.checksum,
-    tokenizer: sha256(formatTokenizer(tokenizer)),
-    // What follows the build's name is a matter of speed.
-    kernels: kernels.split(" ")[0]!,
-    ...given({ kernelCode }),
-  };
-}
-
-function noteStart({ folder, resumeFrom }: RunFolder, { steps }: TrainingConfig, onNote: RunOptions["onNote"]): void {
-  if (!resumeFrom) onNote?.(`${folder} has no checkpoint yet: it begins anew at step 1.`);
-  else if (resumeFrom.step >= steps)
-    onNote?.(
-      `${folder} is finished: ${steps === 1 ? "its one step is" : `all of its ${steps} steps are`} done. To train on: birkhoff train --resume ${folder} --steps ${2 * steps}`,
-    );
-}
-
-/** Restore the newest checkpoint, or write what a new run needs. */
-async function startFrom(
-  trainer: Trainer,
-  { folder, resumeFrom }: RunFolder,
-  { upcycledFrom, importedFrom, startedFrom, model }: TrainingConfig,
-  { tokenizer }: PreparedFiles,
-  { existing, onWarning = (message) => process.emitWarning(message) }: RunOptions,
-): Promise<void> {
-  const file = path.join(folder, "tokenizer.json");
-  if (resumeFrom) {
-    trainer.restore(loadCheckpoint(resumeFrom.folder));
-    restoreTokenizer(file, tokenizer, onWarning);
-    return;
-  }
-  if (existing === "resume" && upcycledFrom) {
-    const { run } = upcycledFrom;
-    const to = isMixed(model.connection) ? "mhc" : model.connection.kind;
-    throw new Error(
-      `${folder} was to start from ${run} but has no checkpoint; make it again: birkhoff convert ${run} ${folder} --from residual --to ${to} --overwrite`,
-    );
-  }
-  if (existing === "resume" && importedFrom !== undefined) {
-    throw new Error(
-      `${folder} was to start from ${importedFrom} but has no checkpoint; make it again: birkhoff import ${importedFrom} ${folder} --overwrite`,
-    );
-  }
-  if (startedFrom) trainer.restore({ ...(await trainer.save()), model: startingWeights(startedFrom) });
-  writeTokenizer(file, tokenizer);
-}
-
-/** Puts the tokenizer of the prepared data, whose checksum holds, in the place of one that is missing or another. */
-function restoreTokenizer(file: string, tokenizer: Tokenizer, onWarning: (message: string) => void): void {
-  const whole = formatTokenizer(tokenizer);
-  let problem = "it is not the one that made the run's tokens";
-  try {
-    if (formatTokenizer(readTokenizer(file)) === whole) return;
-  } catch (error) {
-    problem = reason(error);
-  }
-  writeTokenizer(file, tokenizer);
-  onWarning(`${file} is written again from the prepared data, for ${problem}`);
 }
 
 /** The run of a trainer that stands where its folder does. */

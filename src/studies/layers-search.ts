@@ -6,11 +6,12 @@
 //   removing   all → all \ {a} → …       in each round the sublayer that costs the least
 //
 // Every set is a connection that a model is trained with, over all seeds; the choice is by the mean over seeds, so a walk
-// is a function of the runs that have ended, and asks for those that it lacks. mHC has as many parameters in one sublayer
-// as in another, so most loss per parameter is most loss.
+// is a function of the runs that have ended, and asks for those that it lacks. A set of which fewer seeds diverged comes
+// first, because a mean over other seeds is not comparable. mHC has as many parameters in one sublayer as in another, so
+// most loss per parameter is most loss.
 
 import { writePlaces } from "../model/places.ts";
-import { type Arm, bitsPerByte, over } from "./arms.ts";
+import { type Arm, bitsPerByte, divergedIn, over } from "./arms.ts";
 
 /** A sublayer that might be added or removed. */
 export interface Candidate<M> {
@@ -69,7 +70,9 @@ export function walk<M>(
     if (lacking.length > 0) return { rounds: found, lacking };
     const byLoss = tried
       .map(({ label, ...others }) => ({ ...others, arm: arms.get(label)! }))
-      .sort((a, b) => lossOf(a.arm) - lossOf(b.arm) || a.sublayer - b.sublayer);
+      .sort(
+        (a, b) => divergedIn(a.arm) - divergedIn(b.arm) || lossOf(a.arm) - lossOf(b.arm) || a.sublayer - b.sublayer,
+      );
     found.push({
       before: arms.get(mhcIn(chosen, count))!,
       candidates: byLoss.map(({ sublayer, arm }) => ({ sublayer, arm })),

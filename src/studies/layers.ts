@@ -297,7 +297,7 @@ function leftText(rounds: readonly Round<Measured>[], all: Runs | undefined): st
 
 function page(studied: readonly StudiedRun<Measured>[]): StudyPage {
   const arms = byConnection(studied);
-  const layers = studied[0]!.run.config?.model.layers ?? 0;
+  const layers = studied.find(({ run }) => run.config)?.run.config?.model.layers ?? 0;
   const L = 2 * layers;
   const residual = arms.get(RESIDUAL);
   const [none, early, late, attention, feedForward, all] = placesOf(L).map((label) => arms.get(label));

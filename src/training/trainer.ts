@@ -12,18 +12,20 @@ import type { SamplingOptions } from "../model/generate.ts";
 import { alone } from "../runtime/collective/alone.ts";
 import type { Collective } from "../runtime/collective/collective.ts";
 import { floatsOf, type TensorValues } from "../runtime/program.ts";
-import { type Program, type Runtime, runWhole, type TracedCall } from "../runtime/runtime.ts";
+import { type Program, type Runtime, runWhole } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { type BegunStep, createSteps, secondsOf } from "./ahead.ts";
 import type { TrainingConfig } from "./config.ts";
 import { type Evaluation, meanLoss } from "./evaluation.ts";
 import { writeBatch } from "./inputs.ts";
 import { initialise } from "./initialise.ts";
+import { listenBetween } from "./listen.ts";
 import { fixedLimit } from "./optimizers/clipping.ts";
 import { optimizerSchedule } from "./optimizers/table.ts";
+import { createOwnSteps, firstNotFinite, type OwnStepTold } from "./own-steps.ts";
 import { meanOfRanks } from "./parallel/evaluation.ts";
 import { ownOf } from "./parallel/own.ts";
-import { createSharedSteps } from "./parallel/shared-steps.ts";
+import { createSharedSteps, type SharedStepTold } from "./parallel/shared-steps.ts";
 import { bringTogether, sumOf, inWholeTensors, partOfState, wholeTensors } from "./parallel/experts.ts";
 import { createMesh, type Mesh } from "./parallel/mesh.ts";
 import type { RankWork } from "./parallel/told.ts";
@@ -174,6 +176,8 @@ export function createTrainer(
       last,
     });
 
+  const own = createOwnSteps(runtime, programs, batches, accumulate);
+
   const trained = trainedParameters(parameters);
   let step = 0;
   let released = false;
@@ -184,12 +188,6 @@ export function createTrainer(
       );
   };
 
-  const feed = (next: Batch): void => writeBatch(runtime, graph, next);
-  /** Empty what the microbatches of a step have added up. */
-  const clearSums = (): void => {
-    for (const [sum] of graph.programs.update ? (graph.programs.micro.updates ?? []) : [])
-      runtime.write(sum, new Float32Array(sizeOf(sum.shape)));
-  };
   const readTrained = (): Promise<TensorValues[]> => Promise.all(trained.map(({ tensor }) => runtime.read(tensor)));
   /** Of a step's first sequence. */
   const observe = (current: number): Promise<Instruments> =>
@@ -245,63 +243,22 @@ export function createTrainer(
     const rate = rateFactor * learningRate(optimizer, current, config.steps);
     runtime.write(graph.schedule, optimizerSchedule(rate, current, optimizer));
     const tokens = batch * context * accumulate;
+    const toldOf = ({ expertLoad, ...rest }: OwnStepTold | SharedTold): Told => ({
+      ...rest,
+      step: current,
+      learningRate: rate,
+      started,
+      tokens,
+      ...(expertLoad.length > 0 ? { expertLoad } : {}),
+      forward,
+      before,
+    });
     if (shared) {
-      const { expertLoad, squares, ...rest } = await shared.run(current);
-      const told: Told = {
-        ...rest,
-        step: current,
-        learningRate: rate,
-        started,
-        tokens,
-        ...(expertLoad.length > 0 ? { expertLoad } : {}),
-        forward,
-        before,
-        squares: squares.map((square) => Float32Array.of(square)),
-      };
-      return { told: Promise.resolve(told) };
+      const { squares, ...rest } = await shared.run(current);
+      return { told: Promise.resolve(toldOf({ ...rest, squares: squares.map((square) => Float32Array.of(square)) })) };
     }
-    let loss = 0;
-    let expertLoad: readonly (readonly number[])[] = [];
-    let parts: Promise<[loss: TensorValues, loads: readonly TensorValues[]]>[] = [];
-    const sumParts = async (): Promise<void> => {
-      const asked = parts;
-      parts = [];
-      for (const [[part = NaN], loads] of await Promise.all(asked)) {
-        loss += part / accumulate;
-        expertLoad = loads.map((load, layer) => Array.from(load, (x, e) => x + (expertLoad[layer]?.[e] ?? 0)));
-      }
-    };
-    const interrupted = listenBetween(signal);
-    for (let index = 0; index < accumulate; index++) {
-      if (index > 0 && (await interrupted())) {
-        clearSums();
-        throw signal!.reason;
-      }
-      if (parts.length === AWAITED_AT_ONCE) await sumParts();
-      feed(batches.trainingBatch(current - 1, index));
-      micro.run();
-      const part = Promise.all([micro.read("loss"), micro.read("loads")]);
-      // Whoever sums them hears of it; if the step cannot be begun, its own error is told.
-      part.catch(() => undefined);
-      parts.push(part);
-    }
-    if (!programs.single) last.run();
-    // Everything is asked for while it is there, and waited for once.
-    const told = Promise.all([sumParts(), last.read("clip"), asked ? last.read("squares") : []]).then(
-      ([, [gradientNorm = NaN], squares]): Told => ({
-        step: current,
-        loss,
-        gradientNorm,
-        learningRate: rate,
-        started,
-        tokens,
-        ...(expertLoad.length > 0 ? { expertLoad } : {}),
-        forward,
-        before,
-        squares,
-      }),
-    );
-    return { told };
+    const { told } = await own.begin(current, { squares: asked, signal });
+    return { told: told.then(toldOf) };
   };
   // A step of several ranks waits for them before it ends, so that nothing is won by beginning the next; and all ranks
   // must begin it or none, whatever their runtimes.
@@ -362,14 +319,7 @@ export function createTrainer(
       expectThere("findNotFinite");
       if (steps.begun) return undefined;
       if (shared) return await shared.findNotFinite(step + 1, () => firstNotFinite(micro));
-      let found: string | undefined;
-      for (let index = 0; index < accumulate && found === undefined; index++) {
-        feed(batches.trainingBatch(step, index));
-        found = await firstNotFinite(micro);
-      }
-      // Empties the sums of the gradients; they are not finite, so it changes nothing else.
-      if (!programs.single) last.run();
-      return found;
+      return await own.findNotFinite(step + 1);
     },
     generate(prompt, options) {
       expectThere("generate");
@@ -418,10 +368,13 @@ export function createTrainer(
     release() {
       released = true;
       steps.drop();
+      shared?.release();
       programs.release();
     },
   };
 }
+
+type SharedTold = Omit<SharedStepTold, "squares"> & Pick<OwnStepTold, "squares">;
 
 /** What a step tells, and of one with instruments what they have seen and what the update is compared with. */
 interface Told extends Omit<StepResult, "instruments" | "seconds"> {
@@ -431,33 +384,5 @@ interface Told extends Omit<StepResult, "instruments" | "seconds"> {
   readonly squares: readonly TensorValues[];
 }
 
-/** So many microbatches are asked for their loss before it is waited for. */
-const AWAITED_AT_ONCE = 256;
-
-/** Signals are let in so often while a step or an evaluation computes, which may be synchronous. */
-const LISTEN_MS = 100;
-
 /** An evaluation that takes no longer than this is not ended early. */
 const PATIENCE_MS = 5000;
-
-/** Whether a signal is aborted, asked between batches; from time to time it lets the process hear of signals first. */
-function listenBetween(signal: AbortSignal | undefined): () => Promise<boolean> | boolean {
-  if (!signal) return () => false;
-  let listened = performance.now();
-  return async () => {
-    if (performance.now() - listened > LISTEN_MS) {
-      await new Promise((resolve) => void setTimeout(resolve));
-      listened = performance.now();
-    }
-    return signal.aborted;
-  };
-}
-
-/** The first call of a program, run once more, that writes a value which is not finite. */
-async function firstNotFinite(program: Program<MicroOutputs>): Promise<string | undefined> {
-  const bad: TracedCall[] = [];
-  await program.trace?.((call, values) => {
-    if (call.index < (bad.at(-1)?.index ?? Infinity) && !values.every(Number.isFinite)) bad.push(call);
-  });
-  return bad.at(-1)?.label;
-}

@@ -1,7 +1,9 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { contestant, type Peer, startPeer, threadEnvironment } from "../../bench/lib/peer.ts";
 import { figureJson } from "../../bench/lib/report.ts";
@@ -144,3 +146,20 @@ await serve("step", async () => { ${start} });`;
     expect(await startPeer(path, [])).toEqual({ skipped: "no such backend" });
   });
 });
+
+it("is our server: with its threads it ends with its input", async () => {
+  const script = fileURLToPath(new URL("../../bench/peers/our-serve.ts", import.meta.url));
+  const sizes = "--layers 1 --channels 16 --heads 2 --tokens 32 --vocabulary 300 --prompt 4 --written 4 --clients 2";
+  const child = spawn(process.execPath, [script, ...sizes.split(" "), "--threads", "2", "--connection", "residual"]);
+  let said = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (said += text));
+  child.stdin.end('{"op":"serve","count":2}\n');
+  const [code] = (await once(child, "close")) as [number | null];
+  expect(code).toBe(0);
+  const [hello, reply] = said
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(hello).toMatchObject({ ready: true, threads: 2 });
+  expect(reply).toMatchObject({ written: 8, ms: [expect.any(Number), expect.any(Number)] });
+}, 60_000);

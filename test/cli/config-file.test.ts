@@ -48,6 +48,7 @@ test("--set with null leaves a field out", async () => {
   const args = ["--set", `model.headMixing=${JSON.stringify(mixing)}`];
   expect((await configOf({}, args)).model.headMixing).toEqual(mixing);
   expect((await configOf({}, [...args, "--set", "model.headMixing=null"])).model).not.toHaveProperty("headMixing");
+  await expect(configOf({}, ["--set", "model.headMixng=null"])).rejects.toThrow("headMixing");
 });
 
 test("JSON and YAML, camel case and dashes, paths and groups say the same", async () => {

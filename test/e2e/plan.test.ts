@@ -125,3 +125,20 @@ test("experts shared by more GPUs than one stage leaves copies: another cut is f
   expect(code, stderr).toBe(0);
   expect(JSON.parse(stdout)).toMatchObject({ layout: { expert: 8 } });
 });
+
+test.each([
+  ["--scale", "2,3", "--batch", "8"],
+  ["--mesh", "data=2"],
+])("a file whose connection is not mHC is planned with mHC, and that is said: %j", async (...args) => {
+  const size = { vocabulary: 64, context: 16, width: 32, layers: 4, heads: 2, hidden: 64 };
+  const feedForward = { kind: "moe", experts: 4, active: 2, shared: 1, hidden: 16, denseLayers: 0 };
+  fs.writeFileSync(
+    place.at("residual.json"),
+    JSON.stringify({ ...size, feedForward, connection: { kind: "residual" } }),
+  );
+  const { code, stdout, stderr } = await plan("--model", "residual.json", ...args);
+  expect(code, stderr).toBe(0);
+  expect(stderr.replace(/\s+/g, " ")).toContain("the file's own connection is residual");
+  // A batch of eight is not shared by three.
+  if (args[0] === "--scale") expect(stdout.replace(/\s+/g, " ")).toContain("None fits: a shape needs a batch that");
+});

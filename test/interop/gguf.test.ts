@@ -9,6 +9,7 @@ import { exportGguf } from "../../src/interop/gguf/export.ts";
 import { tokenizerFields } from "../../src/interop/gguf/tokenizer-fields.ts";
 import { readTokenizer } from "../../src/data/tokenizer-file.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
+import { modelSchema } from "../../src/model/config.ts";
 import { logitsOf, makeRun, models, someTokens, tokenizer, trainedWeights } from "./hf.ts";
 import { findPeer } from "./peer.ts";
 
@@ -71,6 +72,19 @@ test.each(["latent attention", "mHC"])("%s is refused, and nothing is written", 
   makeRun(run, model, trainedWeights(model));
   expect(() => exportGguf(run, folder)).toThrow(/gguf: .* is a (deepseek_v3|birkhoff_mhc) model; .*Export it as onnx/);
   expect(fs.existsSync(folder)).toBe(false);
+});
+
+test("what Hugging Face has no names for either is refused as GGUF, and sent to onnx alone", () => {
+  const model = modelSchema.parse({ ...models["plain attention"]!.model, headMixing: { of: "values" } });
+  const run = path.join(place, "head-mixing-run");
+  makeRun(run, model, trainedWeights(model));
+  expect(() => exportGguf(run, path.join(place, "head-mixing"))).toThrow(
+    /^gguf: .* cannot be written: it has headMixing, .*Export it as onnx, which holds any graph$/,
+  );
+  const some = modelSchema.parse({ ...models["mHC"]!.model, connection: { kind: "mhc", maps: "pre-post" } });
+  const other = path.join(place, "some-maps-run");
+  makeRun(other, some, trainedWeights(some));
+  expect(() => exportGguf(other, path.join(place, "some-maps"))).toThrow(/ is a birkhoff_mhc model; .*, or as hf$/);
 });
 
 test.each([

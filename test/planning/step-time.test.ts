@@ -1,7 +1,13 @@
 // A predicted step: the bytes of the programs that are then compiled, and seconds that follow from the rates.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type KernelRates, measureKernels, predictStepTime, stepConfig } from "../../src/planning/step-time.ts";
+import {
+  compareStepTimes,
+  type KernelRates,
+  measureKernels,
+  predictStepTime,
+  stepConfig,
+} from "../../src/planning/step-time.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { loadStep } from "../../src/planning/step-memory.ts";
@@ -49,3 +55,17 @@ test("kernels are measured: every rate is a positive number, products of matrice
   expect(wait).toBeGreaterThanOrEqual(0);
   expect([...seconds.keys()].some((kernel) => kernel.startsWith("gemm"))).toBe(true);
 }, 60_000);
+
+test("steps that are compared give back all that they took", async () => {
+  const configs = (["residual", "mhc"] as const).map((kind) => stepConfig(size, { kind }, 2));
+  const own = await createWasmRuntime({ threads: 1 });
+  try {
+    const times = await compareStepTimes(own, configs);
+    expect(times.every((milliseconds) => milliseconds > 0 && Number.isFinite(milliseconds))).toBe(true);
+    const taken = own.memoryBytes();
+    for (let again = 0; again < 3; again++) await compareStepTimes(own, configs);
+    expect(own.memoryBytes()).toBe(taken);
+  } finally {
+    own.close();
+  }
+});

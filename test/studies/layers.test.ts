@@ -1,11 +1,16 @@
 // The search over sublayers goes the way that the losses say, asks for what it lacks, and ends.
 
 import { expect, test } from "vitest";
+import { modelSchema } from "../../src/model/config.ts";
+import type { RunData } from "../../src/runs/run-data.ts";
 import type { Arm } from "../../src/studies/arms.ts";
 import { layers } from "../../src/studies/layers.ts";
 import { type Direction, mhcIn, walk } from "../../src/studies/layers-search.ts";
 import type { Experiment, StudiedRun, StudyRuns } from "../../src/studies/study.ts";
+import type { TrainingConfig } from "../../src/training/config.ts";
 import { studied } from "./studied.ts";
+
+const shape = { vocabulary: 300, context: 16, width: 16, heads: 2, kvHeads: 2, hidden: 32 };
 
 /** Losses in which every sublayer has its worth, and 1 and 2 are worth more together. */
 const worth = [0.1, 0.3, 0.2, 0.05];
@@ -55,6 +60,10 @@ test("what is lacking is asked for, round by round, and a set that diverged is n
   });
   const diverged = new Map([...arms, armOf(mhcIn([1], L), [studied(mhcIn([1], L), 1, undefined)])]);
   expect(walk(diverged, "adding", L, 1).rounds[0]!.candidates.map(({ sublayer }) => sublayer)).toEqual([2, 0, 3, 1]);
+  // Of seeds 1 and 2 the second, whose losses are larger throughout, diverged: its mean would look better.
+  const partly = [studied(mhcIn([3], L), 1, lossOf([3]) + 1), studied(mhcIn([3], L), 2, undefined)];
+  const lucky = new Map([...arms, armOf(mhcIn([3], L), partly)]);
+  expect(walk(lucky, "adding", L, 1).rounds[0]!.candidates.map(({ sublayer }) => sublayer)).toEqual([1, 2, 0, 3]);
 });
 
 test("the study trains what its search lacks until both walks have gone through half of the sublayers", () => {
@@ -76,7 +85,29 @@ test("the study trains what its search lacks until both walks have gone through 
   }
   // Four of each walk, then three of each, two of which are on both ways.
   expect(added).toEqual([8, 4]);
-  const { answer, parts } = page(all);
-  expect(answer).toContain("removes first");
-  expect(parts.map(({ title }) => title)).toContain("Where mHC is");
+  // Two layers, and a residual model that is as bad as mHC in no sublayer.
+  const model = modelSchema.parse({ ...shape, layers: 2, connection: { kind: "residual" } });
+  const config = { model } as TrainingConfig;
+  const { answer, parts } = page([
+    // One whose configuration cannot be read any more.
+    { ...studied("residual", 1, 5), run: {} as RunData },
+    ...[studied("residual", 2, 6), ...all].map((one) => ({ ...one, run: { config } as RunData })),
+  ] as StudiedRun<never>[]);
+  for (const part of [
+    "in all sublayers +0.6600 ± 0.0000",
+    "in the first half +0.4000",
+    "in the second half +0.2500",
+    "in attention +0.3000",
+    "in feed-forward +0.3500",
+    "the first half buys more than the second by +0.1500",
+    "adds first 0 feed-forward, 1 attention, and removes first 1 feed-forward, 0 attention",
+    "what the removals leave, `mhc:at=1.attention+0.feedForward`, has +0.1500 ± 0.0000 bits per byte beside mHC in all",
+  ])
+    expect(answer).toContain(part);
+  const adding = parts.find(({ title }) => title.startsWith("Adding"))!.table!;
+  expect(adding.map((row) => [row[1], row[2], row[4], row[7]])).toEqual([
+    ["added", "of", "buys", "last choice"],
+    ["0 feed-forward", "4", "+0.3000 ± 0.0000", "1 feed-forward"],
+    ["1 attention", "3", "+0.2100 ± 0.0000", "1 feed-forward"],
+  ]);
 });

@@ -10,14 +10,14 @@ import { unzipSync, zipSync } from "fflate";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildSite, type SiteServer, serveSite } from "../../bench/lib/site.ts";
-import { connectionKinds } from "../../src/connections/table.ts";
+import { connectionKinds, connectionSchema } from "../../src/connections/table.ts";
 import type { Document } from "../../src/data/split.ts";
 import { createWasmRuntime } from "../../src/runtime.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../../src/training/checkpoint-files.ts";
 import { choiceOf, configsOf, firstChoice, modelOf, queryOf } from "../../web/site/src/train/choice.ts";
 import { follow, gainOf, growingCurve } from "../../web/site/src/train/curves.ts";
 import { kinds } from "../../web/site/src/train/kinds.ts";
-import { openSession, prepare } from "../../web/site/src/train/session.ts";
+import { hasProjection, openSession, prepare } from "../../web/site/src/train/session.ts";
 
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const missing = !fs.existsSync(executablePath);
@@ -149,6 +149,53 @@ describe("a session", () => {
     for (const row of back.rows) expect(row).toBeCloseTo(1, 4);
     expect(Math.abs(back.gain - 1)).toBeLessThan(0.1);
     runtime.close();
+  });
+
+  test.each(["res", "post-res", "all"])(
+    "the projection is taken from all of H_res where %s is learned",
+    async (maps) => {
+      const runtime = await createWasmRuntime({ threads: 1 });
+      const { texts, configs } = small("models=mhc:4");
+      const [config] = configs.map((one) => ({
+        ...one,
+        model: { ...one.model, connection: connectionSchema.parse({ kind: "mhc", maps }) },
+      }));
+      const session = openSession(runtime, [config!], texts);
+      await session.train(1);
+      const biases = async (): Promise<number[][]> =>
+        (await session.keep()).states[0]!.model.filter(({ name }) => name.endsWith(".connection.bias")).map(
+          ({ data }) => [...data],
+        );
+      const before = await biases();
+      expect(await session.setProjection(0, false)).toBe(true);
+      const after = await biases();
+      expect(after).toHaveLength(4);
+      for (const [sublayer, bias] of after.entries()) {
+        const at = bias.length - 16;
+        expect(bias.slice(0, at)).toEqual(before[sublayer]!.slice(0, at));
+        const lines = [0, 1, 2, 3].flatMap((i) => [
+          bias.slice(at + 4 * i, at + 4 * i + 4),
+          [0, 1, 2, 3].map((j) => bias[at + 4 * j + i]!),
+        ]);
+        for (const line of lines) expect(line.reduce((a, b) => a + b)).toBeCloseTo(1, 4);
+      }
+      runtime.close();
+    },
+  );
+
+  test("where only some streams are mixed, no projection is taken away", () => {
+    const { configs } = small("models=mhc:4");
+    const mixing = (options: object) =>
+      hasProjection({
+        ...configs[0]!,
+        model: { ...configs[0]!.model, connection: connectionSchema.parse({ kind: "mhc", ...options }) },
+      });
+    expect([{}, { active: 2 }, { maps: "pre-post" }, { residualMap: "cayley" }].map(mixing)).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ]);
   });
 
   test("trains every connection of the library, and only those that mix streams have gains", async () => {

@@ -1,6 +1,6 @@
-// Question: what are the texts of a column of a parquet file?
+// Question: what are the texts of a column of a parquet file, and what are its rows?
 //
-// The package hyparquet reads it, one group of rows after another, of the column alone. Snappy is its own; gzip,
+// The package hyparquet reads it, one group of rows after another, of the columns alone that are asked for. Snappy is its own; gzip,
 // Brotli and zstd are Node's (zstd from Node 22.15 on, before by the package fzstd).
 
 import fs from "node:fs";
@@ -26,16 +26,7 @@ export async function* textsOfParquet(file: string, column: string): AsyncGenera
   try {
     const buffer = bufferOf(descriptor);
     if (buffer.byteLength === 0) throw new Error(`${file} is empty: it has 0 bytes. Fetch it again, or leave it out`);
-    const naming = async <T>(action: () => Promise<T>): Promise<T> => {
-      try {
-        return await action();
-      } catch (error) {
-        throw new Error(
-          `${file} cannot be read as parquet: ${reason(error)}. It was cut off or damaged, or is another kind of file; fetch it again, or leave it out`,
-          { cause: error },
-        );
-      }
-    };
+    const naming = namingOf(file);
     const metadata = await naming(() => parquetMetadataAsync(buffer));
     expectColumn(file, column, metadata);
     const compressors = await compressorsOf(metadata);
@@ -61,6 +52,54 @@ export async function* textsOfParquet(file: string, column: string): AsyncGenera
   }
 }
 
+/**
+ * All rows of a small file, of some of its columns: lists and groups of fields as they are, whole numbers as numbers.
+ * Fields without a value are left out.
+ *
+ * @param columns those that the file lacks are left out too
+ * @throws Error that names the file when it cannot be read
+ */
+export async function rowsOfParquet(file: string, columns: readonly string[]): Promise<Record<string, unknown>[]> {
+  expectPackages("parquet");
+  const { parquetMetadataAsync, parquetReadObjects } = await import("hyparquet");
+  const descriptor = openFile(file);
+  try {
+    const buffer = bufferOf(descriptor);
+    const naming = namingOf(file);
+    const metadata = await naming(() => parquetMetadataAsync(buffer));
+    const there = columnsOf(metadata);
+    const asked = columns.filter((column) => there.includes(column));
+    const compressors = await compressorsOf(metadata);
+    const rows = await naming(() => parquetReadObjects({ file: buffer, metadata, columns: asked, compressors }));
+    return rows.map((row) => plain(row) as Record<string, unknown>);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/** As JSON has it. */
+function plain(value: unknown): unknown {
+  if (typeof value === "bigint") return Number(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (value === null || typeof value !== "object" || ArrayBuffer.isView(value) || value instanceof Date) return value;
+  const fields = Object.entries(value).filter(([, field]) => field !== null && field !== undefined);
+  return Object.fromEntries(fields.map(([name, field]) => [name, plain(field)]));
+}
+
+/** Runs what reads a file, and names the file in what goes wrong. */
+const namingOf =
+  (file: string) =>
+  async <T>(action: () => Promise<T>): Promise<T> => {
+    try {
+      return await action();
+    } catch (error) {
+      throw new Error(
+        `${file} cannot be read as parquet: ${reason(error)}. It was cut off or damaged, or is another kind of file; fetch it again, or leave it out`,
+        { cause: error },
+      );
+    }
+  };
+
 function openFile(file: string): number {
   try {
     return fs.openSync(file, "r");
@@ -85,7 +124,16 @@ function bufferOf(descriptor: number): AsyncBuffer {
   };
 }
 
-function expectColumn(file: string, column: string, { schema }: FileMetaData): void {
+function expectColumn(file: string, column: string, metadata: FileMetaData): void {
+  const names = columnsOf(metadata);
+  if (names.includes(column)) return;
+  throw new Error(
+    `${file} has no column "${column}"; it has ${names.map((name) => `"${name}"`).join(", ")}. Choose one with --column`,
+  );
+}
+
+/** The names of a file's columns. */
+function columnsOf({ schema }: FileMetaData): string[] {
   const [root, ...others] = schema;
   const names: string[] = [];
   // Children of the root alone; what lies below them is no column of texts.
@@ -94,10 +142,7 @@ function expectColumn(file: string, column: string, { schema }: FileMetaData): v
     let below = 1;
     for (; below > 0; at++) below += (others[at]?.num_children ?? 0) - 1;
   }
-  if (names.includes(column)) return;
-  throw new Error(
-    `${file} has no column "${column}"; it has ${names.map((name) => `"${name}"`).join(", ")}. Choose one with --column`,
-  );
+  return names;
 }
 
 /** What unpacks the columns of a file. */

@@ -10,8 +10,9 @@ import { sweepLeftovers, writeAll, writeAtomically } from "../../files/atomic.ts
 import { ensureWritableFolder } from "../../files/space.ts";
 import type { ModelConfig } from "../../model/config.ts";
 import { expectFree, type ExportOptions, openExported } from "../exported-run.ts";
-import { huggingFaceConfig } from "../hf/config.ts";
+import { huggingFaceConfig, NotExpressible } from "../hf/config.ts";
 import { gatherView, huggingFaceTensors, type TensorView } from "../hf/tensors.ts";
+import { withWholeMaps } from "../hf/whole-maps.ts";
 import { encodeGguf, type GgufTensor, type GgufValue } from "./gguf-file.ts";
 import { tokenizerFields } from "./tokenizer-fields.ts";
 
@@ -59,11 +60,7 @@ export function exportGguf(run: string, out: string, options: ExportOptions = {}
   const { overwrite = false, onWarning } = options;
   const exported = openExported(run, onWarning);
   const { model } = exported;
-  const type = huggingFaceConfig(model)["model_type"];
-  if (type !== "llama")
-    throw new Error(
-      `gguf: ${run} is a ${String(type)} model; GGUF's readers know residual models with plain or grouped attention and one SwiGLU, as llama. Export it as onnx, which holds any graph, or as hf`,
-    );
+  expectLlama(run, model);
   expectFree(run, out, [NAME], overwrite);
   const { step, tensor } = exported.load();
   const tokenizer = exported.tokenizer();
@@ -86,6 +83,20 @@ export function exportGguf(run: string, out: string, options: ExportOptions = {}
     }
   });
   return { folder: out, step, files: [NAME], tensors: tensors.length, bytes };
+}
+
+function expectLlama(run: string, model: ModelConfig): void {
+  const refusal = (what: string, alsoAs = ""): Error =>
+    new Error(
+      `gguf: ${run} ${what}; GGUF's readers know residual models with plain or grouped attention and one SwiGLU, as llama. Export it as onnx, which holds any graph${alsoAs}`,
+    );
+  let type: unknown;
+  try {
+    type = huggingFaceConfig(withWholeMaps(model, () => new Float32Array()).model)["model_type"];
+  } catch (error) {
+    throw error instanceof NotExpressible ? refusal(`cannot be written: ${error.why}`) : error;
+  }
+  if (type !== "llama") throw refusal(`is a ${String(type)} model`, ", or as hf");
 }
 
 function nameOf(theirs: string): string {

@@ -79,8 +79,18 @@ export function formatHuggingFaceConfig(config: HuggingFaceConfig): string {
   return `${JSON.stringify(config, undefined, 2)}\n`.replace(fractions, "$1.0");
 }
 
-const notExpressible = (why: string): Error =>
-  new Error(`this model cannot be written for Hugging Face: ${why}. Its checkpoints are safetensors files in any case`);
+const notExpressible = (why: string): NotExpressible => new NotExpressible(why);
+
+/** Nothing in Hugging Face's formats computes what the model does. */
+export class NotExpressible extends Error {
+  /** What it has that they do not, as a clause. */
+  readonly why: string;
+
+  constructor(why: string) {
+    super(`this model cannot be written for Hugging Face: ${why}. Its checkpoints are safetensors files in any case`);
+    this.why = why;
+  }
+}
 
 function latentFields({ attention, feedForward, layers }: ModelConfig): Record<string, unknown> {
   const { rank, queryRank = null, rotarySize, contentSize, valueSize } = attention!;

@@ -3,7 +3,8 @@
 // A measured step in the form of a simulated one, so that the same code counts its idle time and draws it. Beside it the
 // simulation of the same schedule with the mean time of each piece's passes and the shortest message: what is left
 // between the two is what the simulation does not know, such as passes that take longer than their mean while a
-// neighbour waits, and processes that disturb each other.
+// neighbour waits, and processes that disturb each other. With the time that each pass took itself, what is left is whether
+// passes wait for what the schedule says, and for nothing else.
 
 import { mean } from "../../basics/numbers.ts";
 import type { PipelinePlan } from "../../training/parallel/pipeline/stage.ts";
@@ -21,16 +22,21 @@ export interface MeasuredPipeline {
   readonly simulated: SimulatedSchedule;
 }
 
+/** Whose times the simulated passes have. */
+export type PassTimes = "mean" | "own";
+
 /**
  * @param records of all stages, in their order
  * @param microBatches of a step, through these stages
  * @param message how long a message takes, in milliseconds. Default: the shortest that was seen
+ * @param times of the simulated passes: the mean of each piece's, or each its own
  */
 export function comparePipeline(
   records: readonly StageRecord[],
   { schedule, mesh, chunks }: Pick<PipelinePlan, "schedule" | "mesh" | "chunks">,
   microBatches: number,
   message?: number,
+  times: PassTimes = "mean",
 ): MeasuredPipeline {
   const shape: PipelineShape = { stages: mesh.pipeline, microBatches, chunks };
   const messages = messagesOf(records);
@@ -48,7 +54,7 @@ export function comparePipeline(
     report: measure(timeline, schedules[schedule].chunks(shape)),
   };
   const shortest = Math.min(...messages.map(({ duration }) => duration));
-  const costs = costsOf(records, message ?? (Number.isFinite(shortest) ? shortest : 0));
+  const costs = costsOf(records, message ?? (Number.isFinite(shortest) ? shortest : 0), times);
   return { measured, simulated: simulateSchedule(schedule, shape, () => costs) };
 }
 
@@ -106,11 +112,11 @@ function messagesOf(records: readonly StageRecord[]): Task[] {
   );
 }
 
-/** The mean time of every pass of every piece. */
-function costsOf(records: readonly StageRecord[], message: number): PipelineCosts {
+/** The mean time of every pass of every piece, or that of every single pass. */
+function costsOf(records: readonly StageRecord[], message: number, whose: PassTimes): PipelineCosts {
   const times = new Map<string, number[]>();
-  const keyOfPass = (kind: DonePass["kind"], { pass, position }: Pick<PassPart, "pass" | "position">): string =>
-    `${kind} ${pass} ${position}`;
+  const keyOfPass = (kind: DonePass["kind"], { pass, position, microBatch }: PassPart): string =>
+    `${kind} ${pass} ${position} ${whose === "own" ? microBatch : ""}`;
   for (const { passes } of records)
     for (const { kind, part, start, end } of passes) {
       const key = keyOfPass(kind, part);
@@ -121,10 +127,10 @@ function costsOf(records: readonly StageRecord[], message: number): PipelineCost
     pieces(passes, slot = []) {
       const pieces: Piece[] = [];
       for (const [index, pass] of passes.entries()) {
-        const position = slot[index]?.position ?? 0;
+        const { position = 0, microBatch = 0 } = slot[index] ?? {};
         const kind = pass === "forward" || pass === "weights" ? pass : "backward";
         const timeOf = (of: DonePass["kind"]): number | undefined => {
-          const all = times.get(keyOfPass(of, { pass, position }));
+          const all = times.get(keyOfPass(of, { pass, position, microBatch }));
           return all && mean(all);
         };
         const stream: TaskStream = "compute";

@@ -10,13 +10,15 @@
 // them (ZeRO, stage 2). Where microbatches are added up on the rank before they are sent, their sums are whole there.
 //
 // The sums are Σ over all microbatches; the update divides by their number. A sum of squares is taken in float64 and
-// added in the order of the row and of the ranks.
+// added in the order of the row and of the ranks. Where the ranks' GPUs reach each other, all of this is done on them
+// (between-gpus.ts).
 
 import { createPool } from "../../basics/pool.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Collective, Pending } from "../../runtime/collective/collective.ts";
 import type { TensorValues } from "../../runtime/program.ts";
-import type { Program, Runtime } from "../../runtime/runtime.ts";
+import { type Program, type Runtime, runWhole } from "../../runtime/runtime.ts";
+import { createBetweenGpus } from "./between-gpus.ts";
 import type { Mesh } from "./mesh.ts";
 import { restoreTensors } from "../restore.ts";
 import type { SavedTensor, TensorPiece, TrainerState } from "../state.ts";
@@ -52,10 +54,11 @@ export interface Exchange {
   ownMoments(): Promise<TensorPiece[]>;
   /** Take the rank's numbers from a saved state. */
   restore(state: TrainerState): void;
+  release(): void;
 }
 
 /** So many buckets at most are under way: enough to keep a link busy, and the memory for them is small. */
-const MOST_UNDER_WAY = 16;
+const MOST_UNDER_WAY = 32;
 
 /** A bucket of gradients on its way. */
 interface Reduction {
@@ -85,11 +88,15 @@ export type Exchanged = Omit<SharedStep, "tokens" | "targets" | "weights" | "sch
 export function createExchange(
   runtime: Runtime,
   { rows, data }: Pick<Mesh, "rows" | "data">,
-  { trained, layout, sums, shards, clip, loads, kept, replicated }: Exchanged,
+  exchanged: Exchanged,
   total: number,
   everySquare: (own: readonly number[]) => Promise<readonly number[]> = (own) => Promise.resolve(own),
 ): Exchange {
+  const { trained, layout, sums, shards, clip, loads, kept, replicated } = exchanged;
   const { buckets } = layout;
+  const gpus = createBetweenGpus(runtime, { rows, data }, exchanged, total);
+  /** Whether gradients have been sent between the GPUs since the last update. */
+  let sentBetween = false;
   const ranksOf = ({ among }: OwnBucket): Collective => (among === "rows" ? rows : data);
   const pool = createPool();
   const indexOf = new Map(sums.map((sum, index) => [sum, index]));
@@ -245,6 +252,12 @@ export function createExchange(
 
   return {
     async run(micro) {
+      if (gpus) {
+        await runWhole(micro);
+        gpus.send(sentBetween);
+        sentBetween = true;
+        return;
+      }
       const sender = createSender(gradients !== undefined);
       gradients ??= openShards("gradient");
       const parts = runtime.view || runtime.readNow || micro.waits ? micro.parts?.() : undefined;
@@ -265,16 +278,24 @@ export function createExchange(
     },
     async update(last, { loads: sumsOfLoads, limit }) {
       await settleUntil(0);
-      const own = gradients!.map((state) => state?.values);
-      const squares = await everySquare(await gatherSquares(rows, buckets, own, { many: trained.length, total }));
-      for (const state of gradients!) state?.close();
+      const mine = gpus
+        ? await gpus.squares()
+        : ownSquares(
+            buckets,
+            gradients!.map((state) => state?.values),
+            { many: trained.length, total },
+          );
+      const squares = await everySquare(await gatherSquares(rows, mine));
+      for (const state of gradients ?? []) state?.close();
       gradients = undefined;
+      sentBetween = false;
       const norm = Math.fround(Math.sqrt(squares.reduce((sum, each) => sum + each, 0)));
       const factor = limit === Number.POSITIVE_INFINITY ? 1 : Math.min(1, limit / (norm + 1e-6));
       runtime.write(clip, [norm, factor]);
       for (const [index, load] of loads.entries()) runtime.write(load, sumsOfLoads[index]!);
       last.run();
-      if (Number.isFinite(norm)) {
+      if (Number.isFinite(norm) && gpus) await gpus.gather();
+      else if (Number.isFinite(norm)) {
         const states = trained.map(({ tensor }) => open(tensor));
         await gather(
           "parameter",
@@ -332,17 +353,16 @@ export function createExchange(
       for (const which of keptNames) fillFrom(which, optimizer);
       restoreTensors(runtime, replicated, optimizer, "optimizer");
     },
+    release: () => gpus?.release(),
   };
 }
 
-/** Of each parameter the sum of the squares of its mean gradient; each rank knows those of its own pieces. */
-async function gatherSquares(
-  collective: Collective,
+/** Of each parameter the sum of the squares of the rank's own pieces of its mean gradient. */
+function ownSquares(
   buckets: readonly OwnBucket[],
   own: readonly (Float32Array | undefined)[],
   { many, total }: { readonly many: number; readonly total: number },
-): Promise<number[]> {
-  const { size } = collective;
+): Float64Array {
   const mine = new Float64Array(many);
   for (const { pieces } of buckets) {
     for (const { parameter, length, group, place } of pieces) {
@@ -352,6 +372,13 @@ async function gatherSquares(
       mine[parameter] = mine[parameter]! + sum;
     }
   }
+  return mine;
+}
+
+/** Of each parameter the sum of the squares of its mean gradient; each rank knows those of its own pieces. */
+async function gatherSquares(collective: Collective, mine: Float64Array): Promise<number[]> {
+  const { size } = collective;
+  const many = mine.length;
   const all = new Float64Array(size * many);
   await collective.allGather(new Uint8Array(mine.buffer), new Uint8Array(all.buffer)).done();
   return Array.from({ length: many }, (_, index) => {

@@ -1,7 +1,7 @@
 // Question: which numbers travel together, and which rank keeps which optimizer states?
 //
 // All gradients in one row, in the order in which they are sent (step.ts). The row is cut into
-// buckets of some 1 MB, and each bucket into N equal parts, part r for rank r: it adds up the gradients of its parts and
+// buckets of half a MiB, and each bucket into N equal parts, part r for rank r: it adds up the gradients of its parts and
 // has the moments of these alone (Rajbhandari et al. 2020, ZeRO stage 1, arXiv 1910.02054).
 //
 //   row      | bucket 0        | bucket 1        | …
@@ -47,10 +47,10 @@ export interface Layout {
 }
 
 /**
- * Bytes of a bucket: what is sent at once costs little each, and enough are there to begin before the end. The last one can
- * hide behind nothing.
+ * Bytes of a bucket. What is sent at once costs little each; but a bucket waits for the last gradient in it while the link
+ * is free, and the last bucket can hide behind nothing.
  */
-export const BUCKET_BYTES: number = 2 ** 20;
+export const BUCKET_BYTES: number = 2 ** 19;
 
 /** Parts are whole vectors of the processor. */
 const MULTIPLE = 16;

@@ -5,7 +5,7 @@
 // must be the same bit for bit.
 
 import type { Batches } from "../../data/batches.ts";
-import { sizeOf, type Tensor } from "../../graph/tensor.ts";
+import { sizeOf } from "../../graph/tensor.ts";
 import type { Parameter } from "../../graph/parameters.ts";
 import { gatherTexts } from "../../runtime/collective/texts.ts";
 import type { TensorValues } from "../../runtime/program.ts";
@@ -29,7 +29,7 @@ export interface SharedStepTold {
   readonly ranks: readonly RankWork[];
 }
 
-export interface SharedSteps extends Pick<Exchange, "moments" | "ownMoments"> {
+export interface SharedSteps extends Pick<Exchange, "moments" | "ownMoments" | "release"> {
   /** Run this rank's part of a step, from 1; its schedule is written already. */
   run(step: number): Promise<SharedStepTold>;
   restore(state: TrainerState): void;
@@ -74,8 +74,6 @@ export function createSharedSteps(
   const feed = (step: number, index: number): void => {
     writeBatch(runtime, shared, batchOf(step - 1, index));
   };
-  /** A long run in parts, between which the watch sees that it moves. */
-
   return {
     async run(step) {
       collective.stepping(true);
@@ -94,12 +92,14 @@ export function createSharedSteps(
       }
       const { loss, loads: summed, ranks } = await tell(losses, ownLoads);
       const { norm, squares } = await exchange.update(last, { loads: summed, limit });
-      if (step % COMPARE_EVERY === 0) await expectSameParameters(`the parameters after step ${step}`);
+      if (step % COMPARE_EVERY === 0)
+        await expectSameParameters(runtime, mesh, trained, `the parameters after step ${step}`);
       collective.stepping(false);
       return { loss, gradientNorm: norm, squares, expertLoad: summed.map((load) => [...load]), ranks };
     },
     moments: (to) => exchange.moments(to),
     ownMoments: () => exchange.ownMoments(),
+    release: () => exchange.release(),
     async findNotFinite(step, look) {
       let found: string | undefined;
       // Ranks that share experts need each other: none looks at fewer microbatches.
@@ -117,21 +117,28 @@ export function createSharedSteps(
       ready = true;
     },
   };
+}
 
-  /** All ranks have the same of what is not shared, and those with the same part of the experts the same of it. */
-  async function expectSameParameters(what: string): Promise<void> {
-    await expectSame(collective, what, await hash(trained.filter((each) => !each.share)));
-    const parts = trained.filter((each) => each.share);
-    if (parts.length > 0) await expectSame(mesh.data, `${what} (experts)`, await hash(parts));
-  }
-
-  async function hash(parameters: readonly Parameter[]): Promise<string> {
-    const viewOf = (tensor: Tensor): TensorValues | Promise<TensorValues> =>
-      runtime.view?.(tensor) ?? runtime.read(tensor);
+/**
+ * Throw unless all ranks of `rows` have the same of what is not shared, and those of `data`, which have the same part of the
+ * experts, the same of it.
+ *
+ * @param what as in "the parameters after step 100"
+ */
+export async function expectSameParameters(
+  runtime: Runtime,
+  { rows, data }: Pick<Mesh, "rows" | "data">,
+  trained: readonly Parameter[],
+  what: string,
+): Promise<void> {
+  const hash = async (parameters: readonly Parameter[]): Promise<string> => {
     let sum = 2166136261;
-    for (const { tensor } of parameters) sum = hashOf(await viewOf(tensor), sum);
+    for (const { tensor } of parameters) sum = hashOf(runtime.view?.(tensor) ?? (await runtime.read(tensor)), sum);
     return (sum >>> 0).toString(16);
-  }
+  };
+  await expectSame(rows, what, await hash(trained.filter(({ share }) => !share)));
+  const parts = trained.filter(({ share }) => share);
+  if (parts.length > 0) await expectSame(data, `${what} (experts)`, await hash(parts));
 }
 
 /** FNV-1a (Fowler, Noll, Vo) by words of 32 bits, with a turn of the sum, so that high bits reach low ones. */

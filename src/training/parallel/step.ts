@@ -99,15 +99,16 @@ export function buildSharedStep(
 
 /**
  * The order in which the gradients of parameters are sent: that in which the backward pass makes them, the last parameter's
- * first. At its end come the embedding's and those of the first sublayer at once; its own takes little work, and travels
- * while the others are computed.
+ * first. Of the first sublayer, what its result is multiplied by comes well before the rest. At the end come the embedding's
+ * and the rest at once; its own takes little work, and travels while the others are computed.
  */
 export function sendingOrder(trained: readonly Pick<Parameter, "name">[]): readonly number[] {
   const first = trained.findIndex(({ name }) => name.startsWith("layers."));
   const scope = `${trained[first]?.name.split(".").slice(0, 3).join(".")}.`;
+  const last = trained.findLastIndex(({ name }) => name.startsWith(scope));
   const rank = (index: number): number => {
     if (index < first) return 1;
-    return trained[index]!.name.startsWith(scope) ? 0 : 2;
+    return index !== last && trained[index]!.name.startsWith(scope) ? 0 : 2;
   };
   return [...trained.keys()].sort((a, b) => rank(b) - rank(a) || b - a);
 }

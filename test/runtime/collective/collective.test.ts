@@ -1,8 +1,10 @@
 // What every collective does, on ranks in one process: the sums are added in the order of the ranks.
 
+import { setTimeout } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { alone } from "../../../src/runtime/collective/alone.ts";
 import { CollectiveError } from "../../../src/runtime/collective/collective.ts";
+import { type Messenger, overMessages } from "../../../src/runtime/collective/over-messages.ts";
 import { expectSame } from "../../../src/training/parallel/agree.ts";
 import { contract } from "./contract.ts";
 import { createWorld, onAll } from "./world.ts";
@@ -33,6 +35,30 @@ test("an operation that a rank does not join fails at its deadline, and names it
     expect(error.ranks).toEqual([2]);
     expect(error.message).toContain("allReduce: rank 2 did not answer within 0.05 s");
   }
+});
+
+test("messages that came while the process was stopped are not late, though a first look does not see them", async () => {
+  let stopped = false;
+  const messenger: Messenger = {
+    name: "slow",
+    rank: 0,
+    size: 2,
+    send: (_, peer) => ({ peer, test: () => true }),
+    receive(_, peer) {
+      let looks = 0;
+      return { peer, test: () => stopped && ++looks > 1 };
+    },
+    async pause() {
+      await setTimeout(30);
+      stopped = true;
+    },
+    abort(message) {
+      throw new Error(message);
+    },
+    leave: () => Promise.resolve(),
+  };
+  await overMessages(messenger, { deadline: 0.01 }).barrier().done();
+  expect(stopped).toBe(true);
 });
 
 test("what does not fit is refused", async () => {

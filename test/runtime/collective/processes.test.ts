@@ -32,4 +32,27 @@ describe.each(carriers)("%s", (carrier) => {
       for (const { code } of ended) expect(code).toBe(0);
     },
   );
+
+  // The first all-reduce makes the communicator, and all ranks take part in it.
+  test.skipIf(!isThere || !machine).each([
+    [
+      "does not come is named by those that wait",
+      "absent",
+      {},
+      /rank [01] after \d\.\d s: allReduce: rank 2 did not answer within 1 s/,
+    ],
+    ["is killed is named", "killed", {}, /rank 2 (\(process \d+ on|has ended before)/],
+    [
+      "hears an error of NCCL says so",
+      "refused",
+      { BIRKHOFF_FAKE_CUDA_FAIL: "ncclAllReduce:6:1" },
+      /nccl: allReduce, rank \d of 3: another rank has ended or cannot be reached: its call returned 6 \(ncclRemoteError\)/,
+    ],
+  ] as const)("a rank that %s", { timeout: SECONDS }, async (_name, what, environment, message) => {
+    const started = performance.now();
+    const ended = await runRanks(carrier, 3, what, environment);
+    expect((performance.now() - started) / 1000).toBeLessThan(20);
+    expect(ended.map(({ said }) => said).join("")).toMatch(message);
+    for (const { code } of ended) expect(code).not.toBe(0);
+  });
 });

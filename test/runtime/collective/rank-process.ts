@@ -8,7 +8,13 @@ import { joinGpus } from "../../../src/runtime/collective/nccl/join.ts";
 import { openCollective } from "../../../src/runtime/collective/open.ts";
 import { createCudaRuntime } from "../../../src/runtime/cuda/runtime.ts";
 import type { Runtime } from "../../../src/runtime/runtime.ts";
+import { createMesh } from "../../../src/training/parallel/mesh.ts";
+import { hashOf } from "../../../src/training/parallel/shared-steps.ts";
+import { createSpreadTrainer } from "../../../src/training/parallel/spread.ts";
+import { createTrainer } from "../../../src/training/trainer.ts";
+import { tinyBatches, tinyTraining } from "../../training/tiny.ts";
 import { contract, gpuContract } from "./contract.ts";
+import type { RankTrained, RankTraining } from "./ranks.ts";
 
 /** A rank whose GPU reaches the others'. */
 async function withGpus(
@@ -63,6 +69,34 @@ const works: Readonly<Record<string, () => Promise<void>>> = {
         if (collective.rank === 0) process.stdout.write(`holds: ${name}\n`);
       }
     }),
+  async train() {
+    const { kind, changes, steps, exchange, mesh } = JSON.parse(process.env.BIRKHOFF_TEST_TRAINING!) as RankTraining;
+    const base = await openCollective();
+    const runtime = await createCudaRuntime({ largestMemory: 2 ** 28 });
+    const { collective, leave } = await joinGpus(base, runtime, exchange);
+    const config = { ...tinyTraining(kind, changes), accumulate: 4, batch: 2 };
+    // Small buckets: parameters are cut, and several buckets are under way.
+    const ranks = mesh ? createMesh(collective, mesh) : Object.assign({}, collective, { bucketBytes: 2048 });
+    const trainer =
+      mesh && mesh.pipeline > 1
+        ? createSpreadTrainer(runtime, config, tinyBatches(config), collective, {
+            mesh,
+            schedule: "1f1b",
+            chunks: 1,
+          })
+        : createTrainer(runtime, config, tinyBatches(config), ranks);
+    const losses: number[] = [];
+    for (let step = 0; step < steps; step++) losses.push((await trainer.trainStep()).loss);
+    const { model } = await trainer.save();
+    const hash = hashOf(Float32Array.from(model.flatMap(({ data }) => [...data])));
+    const { sentBytes } = collective.traffic;
+    const told: RankTrained = { rank: base.rank, name: collective.name, losses, hash, sentBytes };
+    process.stdout.write(`trained: ${JSON.stringify(told)}\n`);
+    trainer.release();
+    await leave();
+    runtime.close();
+    await base.close();
+  },
   absent: () => unequal(1, () => setTimeout(20_000)),
   killed: () => unequal(30, () => Promise.resolve(process.kill(process.pid, "SIGKILL"))),
   refused: () => unequal(30, () => Promise.resolve()),

@@ -3,9 +3,34 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import net from "node:net";
 import { fileURLToPath } from "node:url";
+import type { ConnectionKind } from "../../../src/connections/table.ts";
+import type { GpuExchange } from "../../../src/runtime/collective/nccl/join.ts";
+import type { MeshSize } from "../../../src/training/parallel/mesh.ts";
+import type { Changes } from "../../training/tiny.ts";
 
 /** What carries the ranks' messages. */
 export type Carrier = "mpi" | "tcp";
+
+/** What ranks train, and over what; told to "train" by the environment. */
+export interface RankTraining {
+  readonly kind: ConnectionKind;
+  readonly changes: Changes;
+  readonly steps: number;
+  readonly exchange: GpuExchange;
+  readonly mesh?: MeshSize;
+}
+
+/** What each rank tells of its training. */
+export interface RankTrained {
+  readonly rank: number;
+  /** Of the collective. */
+  readonly name: string;
+  readonly losses: readonly number[];
+  /** Of the parameters. */
+  readonly hash: number;
+  /** By messages between the processors. */
+  readonly sentBytes: number;
+}
 
 export interface Ended {
   readonly code: number | null;

@@ -12,22 +12,23 @@ const TEXT = 60;
 const [BLOCK, BLOCKS] = [16, 4];
 
 const cases = [
-  { heads: 2, kvHeads: 2, headSize: 32 },
-  { heads: 6, kvHeads: 2, headSize: 48 },
-  { heads: 4, kvHeads: 1, headSize: 16 },
+  { heads: 2, kvHeads: 2, headSize: 32, valueSize: 32 },
+  { heads: 6, kvHeads: 2, headSize: 48, valueSize: 48 },
+  { heads: 4, kvHeads: 1, headSize: 16, valueSize: 16 },
+  { heads: 4, kvHeads: 2, headSize: 21, valueSize: 32 },
 ];
 
-test.each(cases)("$heads heads with $kvHeads keys of $headSize columns", async ({ heads, kvHeads, headSize }) => {
+test.each(cases)("$heads heads with $kvHeads keys of $headSize and values of $valueSize columns", async (sizes) => {
+  const { heads, kvHeads, headSize, valueSize } = sizes;
   const runtime = await createWasmRuntime({ threads: 1 });
-  const E = (heads + 2 * kvHeads) * headSize;
+  const E = (heads + kvHeads) * headSize + kvHeads * valueSize;
   const keys = persistent("keys", [BLOCKS, kvHeads, headSize, BLOCK]);
-  const values = persistent("values", [BLOCKS, kvHeads, BLOCK, headSize]);
+  const values = persistent("values", [BLOCKS, kvHeads, BLOCK, valueSize]);
   const qkv_TE = Float32Array.from({ length: TEXT * E }, (_, i) => 1.5 * Math.sin(12.9898 * i));
   const read = (rows: number): ((times: number) => Float32Array) => {
     const [qkv, blocks] = [input("qkv", [rows, E]), input("blocks", [1, BLOCKS], "i32")];
     const [positions, slots] = [input("positions", [rows], "i32"), input("slots", [rows], "i32")];
-    const attributes = { heads, kvHeads, headSize };
-    const done = cachedAttention(qkv, { keys, values, blocks }, { positions, slots }, attributes);
+    const done = cachedAttention(qkv, { keys, values, blocks }, { positions, slots }, sizes);
     const updates = [
       [keys, done.keys],
       [values, done.values],

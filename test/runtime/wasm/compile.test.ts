@@ -12,6 +12,8 @@ import { clipScale } from "../../../src/ops/clip-scale.ts";
 import { sumSquares } from "../../../src/ops/sum-squares.ts";
 import { matmul } from "../../../src/ops/matmul.ts";
 import { mean } from "../../../src/ops/reductions.ts";
+import { sinkhorn } from "../../../src/ops/sinkhorn.ts";
+import { sinkhornUntil } from "../../../src/ops/sinkhorn-until.ts";
 import { reshape } from "../../../src/ops/reshape.ts";
 import { describeArena, describeSchedule, summarise } from "../../../src/runtime/plan/describe.ts";
 import type { ProgramSpec } from "../../../src/runtime/program.ts";
@@ -203,5 +205,21 @@ test("an operation without a kernel is named with its place", () => {
   const y = scope("layers.3", () => apply(strange, { x: input("x", [2]) }).y);
   expect(() => compile({ y })).toThrow(
     "compile: the wasm runtime has no kernel for layers.3:strange, and this operation has no composed form.",
+  );
+});
+
+test("Sinkhorn-Knopp that does not fit the scratch says how many iterations would, or that none would", () => {
+  const logits = (n: number): Tensor => input("logits", [1, n, n]);
+  const [fits] = [compile({ y: sinkhornUntil(logits(64), { most: 189 }) })];
+  expect(kernels(fits)).toEqual(["sinkhornUntil"]);
+  expect(() => compile({ y: sinkhornUntil(logits(64), { most: 190 }) })).toThrow(
+    "most is 190 for matrices of 64 × 64; the CPU runtime does 189 iterations at most; use a smaller most.",
+  );
+  expect(() => compile({ y: sinkhornUntil(logits(128)) })).toThrow("does 0 iterations at most; use smaller matrices.");
+  expect(() => compile({ y: sinkhorn(logits(64), { iterations: 500 }) })).toThrow(
+    /does \d+ at most; use fewer iterations/,
+  );
+  expect(() => compile({ y: sinkhorn(logits(128), { iterations: 1 }) })).toThrow(
+    "does 0 at most; use smaller matrices.",
   );
 });

@@ -1,149 +1,30 @@
 // Question: are the matrix products right to the last bit of float32 that rounding allows, in both
 // builds and both panel widths, and are they the same bits however the work is cut?
 //
-// The error of a sum of K products is at most gamma * sum |a b| with gamma = 2 (K + 2) 2^-24 (two
-// roundings a step where multiply-add is not fused). Needs the built kernels: node scripts/build-kernels.ts.
+// Needs the built kernels: node scripts/build-kernels.ts.
 
-import { readFileSync } from "node:fs";
-import { setFlagsFromString } from "node:v8";
 import { assert, integer, property } from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { roundToBfloat16 } from "../../../src/ops/bfloat16.ts";
-import { type Pointers, type Words, writeArguments } from "../../../src/runtime/wasm/call.ts";
 import { outerGrid } from "../../../src/runtime/wasm/gemm-grid.ts";
-import { type Build, instantiate, type KernelExports } from "../../../src/runtime/wasm/module.ts";
+import { instantiate, type KernelExports } from "../../../src/runtime/wasm/module.ts";
 import { nodeHost } from "../../../src/runtime/wasm/node/host.ts";
 import { probePanelWidth } from "../../../src/runtime/wasm/probe.ts";
-
-// The tests run the code that training runs: with revectorisation, and optimised (the probe sees to that).
-if (Number(process.versions.node.split(".")[0]) >= 24) setFlagsFromString("--experimental-wasm-revectorize");
-
-const relaxed = WebAssembly.validate(
-  readFileSync(new URL("../../../src/runtime/wasm/build/relaxed.wasm", import.meta.url)),
-);
-
-type Kernel = "packB" | "gemmRows" | "gemmPanels" | "gemmOuter" | "gemmBatched" | "gemv";
-type KernelFunction = (args: number, begin: number, end: number, scratch: number) => void;
-
-const memory = new WebAssembly.Memory({ initial: 512, maximum: 512, shared: true });
-const words = new Int32Array(memory.buffer);
-const floats = new Float32Array(memory.buffer);
-const halves = new Uint16Array(memory.buffer);
-const scratch = 65536;
-const args = scratch + (1 << 20);
-const heap = args + 1024;
-
-/** Matrices from the start of the heap, each followed by the 64 bytes that a kernel may read. */
-class Heap {
-  #top = heap;
-  alloc(count: number): number {
-    const address = this.#top;
-    this.#top = (address + 4 * count + 127) & ~63;
-    if (this.#top > memory.buffer.byteLength) throw new Error("The test needs a larger memory.");
-    return address;
-  }
-  random(count: number): number {
-    const address = this.alloc(count);
-    for (let i = 0; i < count; i++) floats[address / 4 + i] = Math.random() * 2 - 1;
-    return address;
-  }
-}
-
-const at = (address: number, index: number): number => floats[address / 4 + index]!;
-const bits = (address: number, count: number): Int32Array => words.slice(address / 4, address / 4 + count);
-
-interface Variant {
-  readonly name: string;
-  readonly build: Build;
-  readonly width: 8 | 16;
-}
-
-const variants: readonly Variant[] = [
-  ...(relaxed
-    ? ([
-        { name: "fused, panels of 16", build: "relaxed", width: 16 },
-        { name: "fused, panels of 8", build: "relaxed", width: 8 },
-      ] as const)
-    : []),
-  { name: "plain SIMD", build: "simd", width: 8 },
-];
-
-/** Fill scratch with NaN before every call: a kernel may not count on its contents. */
-function call<K extends Kernel>(
-  exports: KernelExports,
-  kernel: K,
-  pointers: Pointers<NoInfer<K>, number>,
-  sizes: Words<NoInfer<K>>,
-  domain: number,
-  grain: number,
-): void {
-  writeArguments(memory.buffer, args, kernel, pointers, sizes);
-  floats.fill(NaN, scratch / 4, args / 4);
-  for (let begin = 0; begin < domain; begin += grain) {
-    (exports[kernel] as KernelFunction)(args, begin, Math.min(begin + grain, domain), scratch);
-  }
-}
-
-interface Shape {
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-}
-
-/** Compare C with the float64 sum of a(i, k) * b(k, j) and an addend, and what lies around C with NaN. */
-function expectProduct(
-  { M, N, K }: Shape,
-  c: number,
-  ldc: number,
-  a: (i: number, k: number) => number,
-  b: (k: number, j: number) => number,
-  addend: (i: number, j: number) => number,
-): void {
-  const gamma = 2 * (K + 2) * 2 ** -24;
-  for (let i = 0; i < M; i++) {
-    for (let j = 0; j < N; j++) {
-      let sum = addend(i, j);
-      let size = Math.abs(sum);
-      for (let k = 0; k < K; k++) {
-        const term = a(i, k) * b(k, j);
-        sum += term;
-        size += Math.abs(term);
-      }
-      const actual = at(c, i * ldc + j);
-      if (!(Math.abs(actual - sum) <= gamma * size)) {
-        throw new Error(`M=${M} N=${N} K=${K}: C[${i}, ${j}] is ${actual}, should be ${sum}`);
-      }
-    }
-    for (let j = N; j < ldc; j++) {
-      if (!Number.isNaN(at(c, i * ldc + j))) throw new Error(`M=${M} N=${N} K=${K}: wrote beside C, at [${i}, ${j}]`);
-    }
-  }
-}
-
-const sizes = [1, 2, 5, 6, 7, 8, 15, 16, 17, 47, 48, 49, 100];
-const cube: readonly Shape[] = sizes.flatMap((M) => sizes.flatMap((N) => sizes.map((K) => ({ M, N, K }))));
-
-function packed(
-  exports: KernelExports,
-  memoryHeap: Heap,
-  b: number,
-  { N, K }: Shape,
-  ldb: number,
-  transposed: boolean,
-): number {
-  const width = exports.panelWidth();
-  const panels = Math.ceil(N / width);
-  const address = memoryHeap.alloc(panels * width * K);
-  call(
-    exports,
-    "packB",
-    { B: b, packed: address },
-    { K, N, ldb, transposed: Number(transposed), rounded: 0 },
-    panels,
-    3,
-  );
-  return address;
-}
+import {
+  at,
+  bits,
+  call,
+  cube,
+  expectProduct,
+  floats,
+  halves,
+  Heap,
+  memory,
+  packed,
+  relaxed,
+  scratch,
+  variants,
+} from "./gemm-harness.ts";
 
 describe.each(variants)("matrix products, $name", ({ build, width }) => {
   let exports: KernelExports;
@@ -371,50 +252,5 @@ describe.runIf(relaxed)("panel widths", () => {
       return bits(c, M * N);
     });
     expect(results[0]).toEqual(results[1]);
-  });
-});
-
-describe("outerGrid", () => {
-  it("keeps every tile within what the kernel can hold, and the tasks enough for the threads", () => {
-    assert(
-      property(
-        integer({ min: 1, max: 5000 }),
-        integer({ min: 1, max: 5000 }),
-        integer({ min: 1, max: 8 }),
-        (M, N, threads) => {
-          const { down, across } = outerGrid(M, N, threads);
-          expect(Math.ceil(M / 256)).toBeLessThanOrEqual(down);
-          expect(Math.ceil(N / 320)).toBeLessThanOrEqual(across);
-          if (M >= 256 && N >= 256) expect(down * across).toBeGreaterThanOrEqual(Math.min(2 * threads, 8));
-        },
-      ),
-    );
-  });
-});
-
-describe("probePanelWidth", () => {
-  it("chooses one of the two and leaves the module set to it", async () => {
-    const { exports } = instantiate((await nodeHost.loadKernels(relaxed ? "relaxed" : "simd")).module, memory);
-    const { panelWidth, gflops } = probePanelWidth(exports, memory, scratch);
-    expect(exports.panelWidth()).toBe(panelWidth);
-    expect(gflops[8]).toBeGreaterThan(0);
-  });
-
-  it("says so when a tile computes a wrong product", async () => {
-    const { exports } = instantiate((await nodeHost.loadKernels("simd")).module, memory);
-    const broken: KernelExports = {
-      startProgram: exports.startProgram,
-      workerLoop: exports.workerLoop,
-      runOne: exports.runOne,
-      currentCall: exports.currentCall,
-      setPanelWidth: exports.setPanelWidth,
-      panelWidth: exports.panelWidth,
-      packB: exports["packB"]!,
-      gemmRows: (list: number, begin: number, end: number, own: number) => {
-        (exports["gemmRows"] as KernelFunction)(list, begin, end, own);
-        floats[words[list / 4 + 3]! / 4 + 5]! += 1;
-      },
-    };
-    expect(() => probePanelWidth(broken, memory, scratch)).toThrow(/panels of 8 columns is wrong.*C\[0, 5\]/s);
   });
 });

@@ -70,7 +70,7 @@ describe.each([2, 3])("on %i threads, one that ends", (threads) => {
     let begun = 0;
     const { error } = thrown(() => {
       for (const part of program.parts())
-        part.run(() => {
+        void part.run(() => {
           if (begun > 0 || !takeTask(starts.at(-1)!)) return;
           begun = performance.now();
           void started.at(-1)?.terminate();

@@ -2,43 +2,22 @@
 // the same bits twice, and in an arena of several buffers.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Tensor } from "../../../src/graph/tensor.ts";
-import type { ModelConfig } from "../../../src/model/config.ts";
 import { dispatchesOf } from "../../../src/runtime/gpu/fuse.ts";
-import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
-import type { Runtime } from "../../../src/runtime/runtime.ts";
-import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import { createWebgpuRuntime } from "../../../src/runtime/webgpu/node/runtime.ts";
 import type { WebgpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
-import type { TrainingConfig } from "../../../src/training/config.ts";
 import { createTrainer } from "../../../src/training/trainer.ts";
-import { collect, oneByOne } from "../../collect.ts";
-import { runTiny, tinyConfig, tinyModel, tinyText, tinyValues } from "../../model/tiny.ts";
-import { relativeError } from "../../ops/harness.ts";
+import { oneByOne } from "../../collect.ts";
+import { tinyConfig } from "../../model/tiny.ts";
 import { tinyBatches, tinyTraining } from "../../training/tiny.ts";
+import { expectLosses, expectReference, expectText, losses, models } from "../gpu/models.ts";
 import { hasWebgpu } from "./here.ts";
 
-const models: Readonly<Record<string, ModelConfig>> = {
-  residual: tinyConfig("residual"),
-  hc: tinyConfig("hc"),
-  mhc: tinyConfig("mhc"),
-  "mhc with the exact projection": tinyConfig({
-    kind: "mhc",
-    streams: 3,
-    iterations: 20,
-    residualMap: "birkhoff-newton",
-  }),
+const all: typeof models = {
+  ...models,
   "mhc with latent attention and experts": tinyConfig("mhc", {
     attention: { kind: "mla", rank: 6, queryRank: 5, rotarySize: 2, contentSize: 3, valueSize: 5 },
     feedForward: { kind: "moe", experts: 4, active: 2, shared: 1, hidden: 8, denseLayers: 1, balanceRate: 0.01 },
   }),
-  "heads that mix, keys and values that pass on": tinyConfig("residual", {
-    heads: 4,
-    kvHeads: 2,
-    headMixing: { of: "both", dynamic: true },
-    keyValues: { of: "both", connection: { kind: "mhc", streams: 2, iterations: 20 } },
-  }),
-  "mhc in bfloat16": tinyConfig({ kind: "mhc", streams: 3, iterations: 20, streamPrecision: "bfloat16" }),
 };
 
 // SwiftShader takes a tenth of a second or more to compile a kernel.
@@ -47,44 +26,17 @@ describe.skipIf(!(await hasWebgpu()))("on WebGPU", { timeout: 300_000 }, () => {
   beforeAll(async () => void (runtime = await createWebgpuRuntime()));
   afterAll(() => runtime.close());
 
-  test.each(Object.entries(models))("%s: loss, logits and every gradient equal the reference", async (name, config) => {
-    const tiny = tinyModel(config);
-    const values = tinyValues(tiny, 0.1);
-    const outputs: Record<string, Tensor> = { loss: tiny.loss, logits: tiny.logits, ...tiny.gradients };
-    const expected = runTiny(createReferenceRuntime(), tiny, outputs, values);
-    const program = runtime.compile({ outputs });
-    const text = tinyText(config);
-    for (const parameter of tiny.parameters.all) runtime.write(parameter.tensor, values.get(parameter.name)!);
-    runtime.write(tiny.tokens, text.tokens);
-    runtime.write(tiny.targets, text.targets);
-    program.run();
-    // A bfloat16 that falls on the other side of a step moves by 2^-8 of itself.
-    const tolerance = name.includes("bfloat16") ? 2e-2 : 1e-4;
-    await oneByOne(Object.entries(expected), async ([output, correct]) => {
-      expect(relativeError(await program.read(output), correct), output).toBeLessThan(tolerance);
-    });
-    program.release();
-  });
-
-  const losses = async (machine: Runtime, config: TrainingConfig, steps: number): Promise<number[]> => {
-    const trainer = createTrainer(machine, config, tinyBatches(config));
-    const found = await oneByOne(Array(steps).keys(), async () => (await trainer.trainStep()).loss);
-    trainer.release();
-    return found;
-  };
+  test.each(Object.entries(all))("%s: loss, logits and every gradient equal the reference", (name, config) =>
+    expectReference(runtime, name, config),
+  );
 
   test.each([
     [20, "mhc", {}],
     [4, "residual", {}],
     [4, "mhc", { accumulate: 2 }],
-  ] as const)("%i steps of %s %o have the losses of the processor", async (steps, kind, changes) => {
-    const config = tinyTraining(kind, changes);
-    const wasm = await createWasmRuntime({ threads: 1 });
-    const expected = await losses(wasm, config, steps);
-    wasm.close();
-    const found = await losses(runtime, config, steps);
-    for (const [step, loss] of found.entries()) expect(Math.abs(loss - expected[step]!)).toBeLessThan(1e-4);
-  });
+  ] as const)("%i steps of %s %o have the losses of the processor", (steps, kind, changes) =>
+    expectLosses(runtime, tinyTraining(kind, changes), steps),
+  );
 
   test("training gives the same bits twice, also in an arena of several buffers", async () => {
     const config = tinyTraining("residual");
@@ -98,17 +50,7 @@ describe.skipIf(!(await hasWebgpu()))("on WebGPU", { timeout: 300_000 }, () => {
     small.close();
   });
 
-  test("a trained model writes what it writes on the processor", async () => {
-    const config = tinyTraining("mhc", { steps: 4 });
-    const wasm = await createWasmRuntime({ threads: 1 });
-    const texts = await oneByOne([wasm, runtime] as Runtime[], async (machine) => {
-      const trainer = createTrainer(machine, config, tinyBatches(config));
-      await trainer.trainStep();
-      return collect(trainer.generate([1, 2, 3], { maxTokens: 6, temperature: 0, random: () => 0.5 }));
-    });
-    wasm.close();
-    expect(texts[1]).toEqual(texts[0]);
-  });
+  test("a trained model writes what it writes on the processor", () => expectText(runtime));
 
   test("a step of a model is few kernels: chains of elementwise work are one", () => {
     const config = tinyTraining("mhc");

@@ -17,10 +17,10 @@ const VALUES = SCRATCH_BYTES / (4 * LANES);
 
 function words(logits: Tensor, { tolerance, most }: SinkhornUntilAttributes): Words<"sinkhornUntil"> {
   const n = lastAxis(logits.shape);
-  const fit = Math.floor((VALUES - 2 * n * n) / (2 * n + 1)) - 1;
+  const fit = Math.max(0, Math.floor((VALUES - 2 * n * n) / (2 * n + 1)) - 1);
   if (most > fit)
     throw new RangeError(
-      `sinkhornUntil: most is ${most} for matrices of ${n} × ${n}; the CPU runtime does ${Math.max(0, fit)} iterations at most; use a smaller most.`,
+      `sinkhornUntil: most is ${most} for matrices of ${n} × ${n}; the CPU runtime does ${fit} iterations at most; use ${fit > 0 ? "a smaller most" : "smaller matrices"}.`,
     );
   return { n, most, tolerance };
 }

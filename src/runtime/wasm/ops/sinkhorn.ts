@@ -68,7 +68,7 @@ export function sinkhornWords(n: number, iterations: number): Words<"sinkhorn"> 
     let most = Math.max(0, Math.floor(room / (2 * n)));
     while (most > 0 && roomOf(n, most) > room) most--;
     throw new RangeError(
-      `sinkhorn: ${iterations} iterations for matrices of ${n} × ${n}; the CPU runtime does ${most} at most; use fewer iterations.`,
+      `sinkhorn: ${iterations} iterations for matrices of ${n} × ${n}; the CPU runtime does ${most} at most; use ${most > 0 ? "fewer iterations" : "smaller matrices"}.`,
     );
   }
   return { n, iterations };

@@ -57,17 +57,14 @@ export async function runSchedule(run: ScheduleRun): Promise<Passed> {
   const parts = table.order.flat();
   const lastPart = parts.at(-1);
 
-  const compute = async (
-    part: PassPart,
-    kind: DonePass["kind"],
-    program: Program<PieceOutputs>,
-    completes = false,
-  ): Promise<void> => {
+  /** A pass with what it writes first and reads last: copies of states take their time, too, and no neighbour is waited for. */
+  const timed = async (part: PassPart, kind: DonePass["kind"], work: () => Promise<void>): Promise<void> => {
     const start = performance.now();
-    if (completes && run.complete) await run.complete(program);
-    else await runInParts(program, run.progress);
+    await work();
     passes.push({ part, kind, start, end: performance.now() });
   };
+  const compute = (program: Program<PieceOutputs>, completes = false): Promise<void> =>
+    completes && run.complete ? run.complete(program) : runInParts(program, run.progress);
   const sendOn = (part: PassPart, values: readonly TensorValues[]): void => {
     const parcel = parcelOf(part, table.pieces);
     if (parcel) mail.send(parcel, values.map(floatsOf));
@@ -84,35 +81,41 @@ export async function runSchedule(run: ScheduleRun): Promise<Passed> {
     if (pass === "forward") {
       const entering = position === 0 ? [] : await take("state", part);
       held.set(key, { entering, arriving: [] });
-      run.feed(graph, microBatch);
-      run.write(graph.entering, entering);
-      await compute(part, "forward", programs.forward);
-      const [leaving, own] = await Promise.all([programs.forward.read("leaving"), programs.forward.read("loads")]);
-      sendOn(part, leaving);
-      const sums = loads.get(position) ?? own.map((load) => new Float32Array(load.length));
-      loads.set(position, sums);
-      for (const [layer, load] of own.entries()) load.forEach((tokens, e) => void (sums[layer]![e]! += tokens));
+      await timed(part, "forward", async () => {
+        run.feed(graph, microBatch);
+        run.write(graph.entering, entering);
+        await compute(programs.forward);
+        const [leaving, own] = await Promise.all([programs.forward.read("leaving"), programs.forward.read("loads")]);
+        const sums = loads.get(position) ?? own.map((load) => new Float32Array(load.length));
+        loads.set(position, sums);
+        for (const [layer, load] of own.entries()) load.forEach((tokens, e) => void (sums[layer]![e]! += tokens));
+        sendOn(part, leaving);
+      });
       continue;
     }
     const mine = held.get(key)!;
     if (pass !== "weights") {
-      if (programs.recompute) {
-        run.feed(graph, microBatch);
-        run.write(graph.entering, mine.entering);
-        await compute(part, "recompute", programs.recompute);
-      }
+      const { recompute } = programs;
+      if (recompute)
+        await timed(part, "recompute", async () => {
+          run.feed(graph, microBatch);
+          run.write(graph.entering, mine.entering);
+          await compute(recompute);
+        });
       if (!isLast) mine.arriving = await take("gradient", part);
     }
-    run.feed(graph, microBatch);
-    run.write(graph.entering, mine.entering);
-    run.write(graph.arriving, mine.arriving);
-    const program = programs[pass]!;
-    await compute(part, pass === "weights" ? "weights" : "backward", program, part === lastPart);
-    if (pass !== "input") held.delete(key);
-    if (pass === "weights") continue;
-    const [loss, gradients] = await Promise.all([program.read("loss"), program.read("gradients")]);
-    if (loss) losses[microBatch] = loss[0] ?? NaN;
-    sendOn(part, gradients);
+    await timed(part, pass === "weights" ? "weights" : "backward", async () => {
+      run.feed(graph, microBatch);
+      run.write(graph.entering, mine.entering);
+      run.write(graph.arriving, mine.arriving);
+      const program = programs[pass]!;
+      await compute(program, part === lastPart);
+      if (pass !== "input") held.delete(key);
+      if (pass === "weights") return;
+      const [loss, gradients] = await Promise.all([program.read("loss"), program.read("gradients")]);
+      if (loss) losses[microBatch] = loss[0] ?? NaN;
+      sendOn(part, gradients);
+    });
   }
 
   await mail.end();

@@ -25,13 +25,12 @@ import type { SavedTensor, TensorPiece, TrainerState } from "../../state.ts";
 import { restoreTensors } from "../../restore.ts";
 import type { StepResult, Trainer } from "../../trainer.ts";
 import { measureUpdate, squaresOf } from "../../update-norms.ts";
-import { expectSame } from "../agree.ts";
 import { createExchange } from "../exchange.ts";
 import { inWholeTensors, partOfState, sumOf, wholeTensors } from "../experts.ts";
 import { type Mesh, rankAt } from "../mesh.ts";
 import { ownOf } from "../own.ts";
 import { ownBatches } from "../share.ts";
-import { COMPARE_EVERY, hashOf } from "../shared-steps.ts";
+import { COMPARE_EVERY, expectSameParameters } from "../shared-steps.ts";
 import { createTelling } from "../told.ts";
 import { evaluateStages } from "./evaluation.ts";
 import { gatherTensors } from "./gather.ts";
@@ -130,18 +129,6 @@ export function createPipelinedTrainer(
       if (position === 0) runtime.write(inputs.tokens, next.tokens);
       if (position === table.pieces - 1) writeTargets(runtime, inputs, next);
     };
-  const hash = async (some: readonly Parameter[]): Promise<string> => {
-    let sum = 2166136261;
-    for (const { tensor } of some) sum = hashOf(await viewOf(tensor), sum);
-    return (sum >>> 0).toString(16);
-  };
-  /** Those with the same stage have the same of what is not shared, and those with the same part of the experts of it. */
-  const expectSameParameters = async (what: string): Promise<void> => {
-    await expectSame(holders.rows, what, await hash(shared.trained.filter((each) => !each.share)));
-    const parts = shared.trained.filter((each) => each.share);
-    if (parts.length > 0) await expectSame(holders.data, `${what} (experts)`, await hash(parts));
-  };
-
   const trainedValues = (): Promise<TensorValues[]> =>
     Promise.all(shared.trained.map(({ tensor }) => runtime.read(tensor)));
   /** What a step has done to the parameters of all stages. */
@@ -214,7 +201,8 @@ export function createPipelinedTrainer(
     );
     const mine = routing.map(({ layer }) => told.loads[layers.indexOf(layer)]!);
     const { norm, squares } = await exchange.update(update, { loads: mine, limit });
-    if (current % COMPARE_EVERY === 0) await expectSameParameters(`the parameters after step ${current}`);
+    if (current % COMPARE_EVERY === 0)
+      await expectSameParameters(runtime, holders, shared.trained, `the parameters after step ${current}`);
     world.stepping(false);
     return {
       step: current,
@@ -323,6 +311,7 @@ export function createPipelinedTrainer(
     },
     release() {
       released = true;
+      exchange.release();
       programs.release();
     },
   };

@@ -25,6 +25,7 @@ import {
   type TrainingConfig,
   trainTokenizer,
 } from "../../../../src/browser.ts";
+import { mapsOf } from "../../../../src/connections/table.ts";
 import { type Instruments, rounded } from "../../../../src/stability/instruments.ts";
 import { project } from "../maths/mixers.ts";
 import { GAINS_EVERY, VOCABULARY } from "./choice.ts";
@@ -93,12 +94,15 @@ export function prepare(documents: readonly Document[], given?: Tokenizer): Prep
   return prepareTexts(documents, { vocabularySize: VOCABULARY, tokenizer });
 }
 
+/** How many streams the matrices mix that a projection can be taken from; undefined where there is none. */
+function projectedStreams({ model: { connection } }: TrainingConfig): number | undefined {
+  if (isMixed(connection) || connection.kind !== "mhc") return undefined;
+  const { residualMap = "sinkhorn", active, streams } = connection;
+  return mapsOf(connection).res && active === undefined && residualMap === "sinkhorn" ? streams : undefined;
+}
+
 /** Whether a model has a projection that can be taken away. */
-export const hasProjection = ({ model: { connection } }: TrainingConfig): boolean =>
-  !isMixed(connection) &&
-  connection.kind === "mhc" &&
-  /all|res/.test(connection.maps ?? "all") &&
-  (connection.residualMap ?? "sinkhorn") === "sinkhorn";
+export const hasProjection = (config: TrainingConfig): boolean => projectedStreams(config) !== undefined;
 
 /** What is too short says so in the page's words: the library's name options of the command line. */
 function mustBeLong(texts: PreparedTexts, context: number): void {
@@ -170,12 +174,13 @@ export function openSession(
     },
     async setProjection(index, on) {
       const [trainer, config] = [trainers[index], given[index]];
-      if (!trainer || !config || !hasProjection(config) || free[index] === !on) return false;
+      const streams = config && projectedStreams(config);
+      if (!trainer || !config || streams === undefined || free[index] === !on) return false;
       const { model: tensors, ...rest } = await trainer.save();
       trainer.release();
       configs[index] = on ? config : withoutProjection(config);
       const next = createTrainer(runtime, configs[index], batches[index]!);
-      next.restore({ ...rest, model: tensors.map((tensor) => withBias(tensor, on ? logarithms : projected)) });
+      next.restore({ ...rest, model: tensors.map((tensor) => withBias(tensor, streams, on ? logarithms : projected)) });
       trainers[index] = next;
       free[index] = !on;
       return true;
@@ -207,11 +212,14 @@ const SMALLEST = 1e-3;
 const projected = (bias: Float64Array, n: number): Float64Array => project(bias, n, 20);
 const logarithms = (bias: Float64Array): Float64Array => bias.map((value) => Math.log(Math.max(value, SMALLEST)));
 
-/** A parameter with another bias of the logits of H_res, the last n² of n² + 2n biases; all other parameters stay. */
-function withBias(tensor: SavedTensor, change: (bias: Float64Array, n: number) => Float64Array): SavedTensor {
+/** A parameter with another bias of the logits of H_res, the last n² of its biases; all other parameters stay. */
+function withBias(
+  tensor: SavedTensor,
+  n: number,
+  change: (bias: Float64Array, n: number) => Float64Array,
+): SavedTensor {
   if (!tensor.name.endsWith(".connection.bias")) return tensor;
   const data = tensor.data.slice();
-  const n = Math.round(Math.sqrt(data.length + 1)) - 1;
   const at = data.length - n * n;
   data.set(change(Float64Array.from(data.subarray(at)), n), at);
   return { ...tensor, data };
