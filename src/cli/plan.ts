@@ -217,6 +217,7 @@ Examples:
     } = all;
     const { model: named, notes } = plannedOf({ preset, ...given({ model: place, context }) });
     const connection = {
+      ...named.connection,
       streams: streams ?? named.connection.streams,
       iterations: iterations ?? named.connection.iterations,
     };

@@ -6,6 +6,8 @@
 // Letters of this room: C width, L sublayers (two a layer), n streams, M = n² + 2n coefficients a sublayer,
 // V vocabulary, T tokens of a sequence.
 
+import { type LearnedMapsName, learnedMaps } from "../connections/learned-maps.ts";
+
 /** Queries, keys and values of their own for every head, or keys and values shared by groups of heads. */
 export interface GroupedAttention {
   readonly kind: "grouped";
@@ -56,6 +58,8 @@ export interface ConnectionShape {
   readonly streams: number;
   /** Sinkhorn-Knopp iterations. */
   readonly iterations: number;
+  /** Which maps each sublayer learns, in order of depth, two a layer. Default: all three everywhere. */
+  readonly maps?: readonly LearnedMapsName[];
 }
 
 /** How a model was trained, where that is public. */
@@ -113,6 +117,24 @@ export function sublayerCount({ layers }: Pick<PlannedModel, "layers">): number 
 /** M: read, write and mixing coefficients of one token and sublayer. */
 export function coefficientCount(streams: number): number {
   return streams ** 2 + 2 * streams;
+}
+
+/** Which maps the sublayers of some layers learn, by default of all layers. */
+export function sublayerMaps(
+  { layers, connection }: Pick<PlannedModel, "layers" | "connection">,
+  { firstLayer, layers: count }: { readonly firstLayer: number; readonly layers: number } = { firstLayer: 0, layers },
+): readonly LearnedMapsName[] {
+  return (
+    connection.maps?.slice(2 * firstLayer, 2 * (firstLayer + count)) ??
+    Array.from({ length: 2 * count }, (): LearnedMapsName => "all")
+  );
+}
+
+/** Rows of φ of a sublayer, n for each of pre and post and n² for res; and how many of the three it learns. */
+export function mapRows(streams: number, maps: LearnedMapsName): { readonly rows: number; readonly groups: number } {
+  const { pre, post, res } = learnedMaps(maps);
+  const sizes = [...(pre ? [streams] : []), ...(post ? [streams] : []), ...(res ? [streams ** 2] : [])];
+  return { rows: sizes.reduce((sum, size) => sum + size, 0), groups: sizes.length };
 }
 
 /** How many layers of a model have experts. */

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { MOST_ITERATIONS, MOST_LAYERS, MOST_STREAMS, MOST_TOKENS, MOST_WIDTH } from "../basics/bounds.ts";
 import { count, countFromZero } from "../basics/schemas.ts";
+import { learnedMapNames } from "../connections/learned-maps.ts";
 import { problems } from "../model/problems.ts";
 import type { PlannedModel } from "./architecture.ts";
 
@@ -56,7 +57,11 @@ const common = {
   width: size(MOST_WIDTH),
   layers: count(MOST_LAYERS),
   context: size(MOST_TOKENS),
-  connection: z.strictObject({ streams: count(MOST_STREAMS), iterations: count(MOST_ITERATIONS) }),
+  connection: z.strictObject({
+    streams: count(MOST_STREAMS),
+    iterations: count(MOST_ITERATIONS),
+    maps: z.array(z.enum(learnedMapNames)).exactOptional(),
+  }),
 };
 
 const schema = z
@@ -74,6 +79,12 @@ const schema = z
   ])
   .superRefine((model, context) => {
     const complain = (path: string[], message: string): void => context.addIssue({ code: "custom", path, message });
+    const { maps } = model.connection;
+    if (maps && maps.length !== 2 * model.layers)
+      complain(
+        ["connection", "maps"],
+        `${maps.length} are given; there must be one for each sublayer, ${2 * model.layers}`,
+      );
     if (model.known === "totals") {
       if (model.active > model.total)
         complain(["active"], `${model.active} is given; it must be at most the total, ${model.total}`);

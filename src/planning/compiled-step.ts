@@ -10,7 +10,9 @@ import { expectPlannedModel } from "./check-model.ts";
 import { expectFields } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
 import { sizeOf } from "../graph/tensor.ts";
+import { learnedMapNames } from "../connections/learned-maps.ts";
 import type { ModelConfig, ModelSize } from "../model/config.ts";
+import { sublayerRoles } from "../model/overrides.ts";
 import { plannedMachine } from "../runtime/machines.ts";
 import type { Machine } from "../runtime/plan/machine.ts";
 import { chooseRecompute, type StepMemory } from "../training/recomputation.ts";
@@ -18,9 +20,9 @@ import type { TrainingConfig } from "../training/config.ts";
 import { makeStep, type StepConfig } from "../training/step.ts";
 import { sumBytes } from "../runtime/plan/calls.ts";
 import { compilePlan, withoutMemory } from "../runtime/plan/compile.ts";
-import { type Architecture, denseHidden, type PlannedModel, valueSizeOf } from "./architecture.ts";
+import { type Architecture, denseHidden, type PlannedModel, sublayerMaps, valueSizeOf } from "./architecture.ts";
 import type { MemoryVariant } from "./gpu-memory.ts";
-import { planSeconds, type KernelRates, stepConfig } from "./step-time.ts";
+import { planSeconds, type KernelRates, type PlannedConnection, stepConfig } from "./step-time.ts";
 
 /** What one compiled step takes. */
 export interface CompiledStep extends StepMemory {
@@ -103,6 +105,26 @@ function buildableSize(operation: string, model: PlannedModel): ReturnType<typeo
   return modelSize(model);
 }
 
+/** The mHC of a model's sublayers as a configuration has it. */
+function connectionOf(model: PlannedModel): PlannedConnection {
+  const { streams, iterations } = model.connection;
+  const mhc = { kind: "mhc" as const, streams, iterations };
+  if (!model.connection.maps) return mhc;
+  const all = sublayerMaps(model);
+  const overrides = learnedMapNames
+    .filter((maps) => maps !== "all")
+    .flatMap((maps) =>
+      sublayerRoles.map((role, at) => ({
+        role,
+        layers: Array.from({ length: model.layers }, (_, layer) => layer).filter(
+          (layer) => all[2 * layer + at] === maps,
+        ),
+        connection: { ...mhc, maps },
+      })),
+    );
+  return { default: mhc, overrides: overrides.filter(({ layers }) => layers.length > 0) };
+}
+
 /**
  * A training of a model with mHC as it would run here, with AdamW in float32.
  *
@@ -110,7 +132,7 @@ function buildableSize(operation: string, model: PlannedModel): ReturnType<typeo
  * @throws RangeError for a model whose blocks are not public or not of the kinds that can be built here
  */
 export function trainingStep(model: PlannedModel, batch: number): StepConfig & Pick<TrainingConfig, "recompute"> {
-  return stepConfig(buildableSize("trainingStep", model), { kind: "mhc", ...model.connection }, batch);
+  return stepConfig(buildableSize("trainingStep", model), connectionOf(model), batch);
 }
 
 /**
@@ -124,7 +146,7 @@ export function compileSteps(model: PlannedModel, options: CompileStepsOptions =
   const { batch = 1, machine = plannedMachine(), rates } = options;
   const size = buildableSize("compileSteps", model);
   const residual = stepConfig(size, { kind: "residual" }, batch);
-  const mhc = stepConfig(size, { kind: "mhc", ...model.connection }, batch);
+  const mhc = stepConfig(size, connectionOf(model), batch);
   const compiled = (config: StepConfig, storeEvery?: number): CompiledStep => {
     const { parameters, graph } = makeStep(config, storeEvery);
     const nothing = withoutMemory();

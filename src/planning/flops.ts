@@ -9,18 +9,22 @@
 //   read                      2 nC
 //   write                     2 nC (n + 1)
 //
+// Of maps that a sublayer does not learn there is nothing to project, and of none no norm either; reading and writing cost
+// the same, for the fixed maps stand in the same coefficients.
+//
 // Training costs three times the forward pass: the backward pass computes a gradient for each factor of a
 // product. Norms, rotary angles and activations of the blocks are left out, as is usual; they cost memory
 // traffic, not operations.
 
 import { expectPlannedModel } from "./check-model.ts";
+import { learnedMaps, type LearnedMapsName } from "../connections/learned-maps.ts";
 import { sinkhornFlops } from "../ops/sinkhorn.ts";
 import {
   type Architecture,
-  coefficientCount,
   type ConnectionShape,
+  mapRows,
   type PlannedModel,
-  sublayerCount,
+  sublayerMaps,
   valueSizeOf,
 } from "./architecture.ts";
 import { countParameters } from "./parameters.ts";
@@ -43,15 +47,16 @@ export interface FlopCount {
 /** Backward takes two products where forward takes one. */
 export const TRAINING_FACTOR = 3;
 
-/** The connection's operations in one sublayer, for one token, by step. */
+/** The connection's operations in one sublayer that learns these maps, for one token, by step. */
 export function connectionFlops(
   { streams, iterations }: ConnectionShape,
   width: number,
+  maps: LearnedMapsName = "all",
 ): { readonly projection: number; readonly coefficients: number; readonly read: number; readonly write: number } {
-  const [all, count] = [streams * width, coefficientCount(streams)];
+  const [all, { rows }] = [streams * width, mapRows(streams, maps)];
   return {
-    projection: 2 * all * count + 2 * all,
-    coefficients: count * (2 + sinkhornFlops(iterations)),
+    projection: rows === 0 ? 0 : 2 * all * rows + 2 * all,
+    coefficients: rows * (2 + sinkhornFlops(learnedMaps(maps).res ? iterations : 0)),
     read: 2 * all,
     write: 2 * all * (streams + 1),
   };
@@ -67,8 +72,9 @@ export function attentionScoreFlops({ attention, context }: Architecture): numbe
 /** Operations of a token in a model with mHC, and in the same model without. */
 export function countFlops(model: PlannedModel): FlopCount {
   expectPlannedModel("countFlops", model);
-  const own = connectionFlops(model.connection, model.width);
-  const connection = sublayerCount(model) * (own.projection + own.coefficients + own.read + own.write);
+  const connection = sublayerMaps(model)
+    .map((maps) => connectionFlops(model.connection, model.width, maps))
+    .reduce((sum, { projection, coefficients, read, write }) => sum + projection + coefficients + read + write, 0);
   const blocks = model.known === "shapes" ? blockFlops(model) : { unspecified: publishedFlops(model) };
   const baseline = Object.values(blocks).reduce((sum, flops) => sum + flops, 0);
   const forward = baseline + connection;

@@ -32,7 +32,15 @@
 import { expectPlannedModel } from "./check-model.ts";
 import { given } from "../basics/given.ts";
 import { blockObjective } from "./block-objective.ts";
-import { type Architecture, coefficientCount, denseHidden, type PlannedModel, valueSizeOf } from "./architecture.ts";
+import {
+  type Architecture,
+  coefficientCount,
+  denseHidden,
+  mapRows,
+  type PlannedModel,
+  sublayerMaps,
+  valueSizeOf,
+} from "./architecture.ts";
 import {
   checkBatch,
   checkLayout,
@@ -223,24 +231,38 @@ function streamBytes(
   model: PlannedModel,
   layout: Layout,
   { activations }: Precision,
-  { layers, inFlight }: Stage,
+  stage: Stage,
   variant: MemoryVariant,
 ): { readonly storeEvery?: number; readonly bytes: number } {
   const { width, connection } = model;
+  const { layers, inFlight } = stage;
   const n = connection.streams;
   const [tokens, sublayers] = [localTokens(layout, model), 2 * layers];
   const channels = width * activations;
   if (variant === "residual") return { bytes: tokens * inFlight * sublayers * channels };
-  const coefficients = 4 * (2 * coefficientCount(n) + 1);
-  if (variant === "stored") return { bytes: tokens * inFlight * sublayers * ((n + 2) * channels + coefficients) };
+  // What φ read and the norm, where something is learned, and the coefficients, of each sublayer.
+  const own = sublayerMaps(model, stage).map((maps) => {
+    const { rows } = mapRows(n, maps);
+    return 4 * (coefficientCount(n) + (rows === 0 ? 0 : rows + 1));
+  });
+  const sum = (bytes: readonly number[]): number => bytes.reduce((total, each) => total + each, 0);
+  if (variant === "stored") return { bytes: tokens * inFlight * (sublayers * (n + 2) * channels + sum(own)) };
   const choices = Array.from({ length: sublayers }, (_, index) => {
     const storeEvery = index + 1;
     const once = blockObjective(n, sublayers, storeEvery);
     const further = (inFlight - 1) * n * Math.ceil(sublayers / storeEvery);
     return {
       storeEvery,
-      bytes: tokens * ((once + further + inFlight * sublayers) * channels + storeEvery * coefficients),
+      bytes: tokens * ((once + further + inFlight * sublayers) * channels + largestGroup(own, storeEvery)),
     };
   });
   return choices.reduce((a, b) => (b.bytes < a.bytes ? b : a));
+}
+
+/** The most that one group of so many neighbours needs; the last group may have fewer. */
+function largestGroup(bytes: readonly number[], size: number): number {
+  const groups = Array.from({ length: Math.ceil(bytes.length / size) }, (_, group) =>
+    bytes.slice(group * size, (group + 1) * size).reduce((sum, each) => sum + each, 0),
+  );
+  return Math.max(...groups);
 }

@@ -56,7 +56,8 @@ export type LayoutWishes = Pick<Layout, "gpus" | "zero" | "microBatch"> &
 /** What one stage of the pipeline holds. */
 export interface Stage {
   readonly index: number;
-  /** Layers of it, and how many of them have experts. */
+  /** The first of its layers, how many they are, and how many of them have experts. */
+  readonly firstLayer: number;
   readonly layers: number;
   readonly expertLayers: number;
   readonly first: boolean;
@@ -238,9 +239,11 @@ export function stagesOf(model: PlannedModel, { pipeline, accumulate }: Layout):
   return Array.from({ length: pipeline }, (_, index) => {
     const layers = Math.floor(model.layers / pipeline) + (index < model.layers % pipeline ? 1 : 0);
     const denseHere = Math.min(layers, Math.max(0, dense - before));
+    const firstLayer = before;
     before += layers;
     return {
       index,
+      firstLayer,
       layers,
       expertLayers: layers - denseHere,
       first: index === 0,

@@ -9,18 +9,21 @@
 //   feed-forward 3 C F for each SwiGLU of inner width F; of routed experts a token uses the active ones
 //   router       C a routed expert, in each layer with experts
 //   norms        C a sublayer and once at the end; the latents' own, k and q a layer
-//   connection   (n² + 2n)(nC + 1) + 3 a sublayer: φ, biases and three α (mHC, arXiv 2512.24880, Eq. 10-16)
+//   connection   (n² + 2n)(nC + 1) + 3 a sublayer: φ, biases and three α (mHC, arXiv 2512.24880, Eq. 10-16); of maps
+//                that a sublayer does not learn, nothing
 //
 // So counted, all digits of the paper's Table 5 come out, for the model with mHC.
 
+import type { LearnedMapsName } from "../connections/learned-maps.ts";
 import { expectPlannedModel } from "./check-model.ts";
 import {
   type Architecture,
-  coefficientCount,
+  mapRows,
   denseHidden,
   expertLayers,
   type PlannedModel,
   sublayerCount,
+  sublayerMaps,
   valueSizeOf,
 } from "./architecture.ts";
 
@@ -45,9 +48,19 @@ export interface ParameterCount {
   readonly connectionShare: number;
 }
 
-/** Parameters of the connection of one sublayer: (n² + 2n)(nC + 1) + 3. */
-export function connectionParameters(streams: number, width: number): number {
-  return coefficientCount(streams) * (streams * width + 1) + 3;
+/**
+ * Parameters of the connection of one sublayer: (n² + 2n)(nC + 1) + 3 where it learns all three maps.
+ *
+ * @param maps which it learns. Default "all"
+ */
+export function connectionParameters(streams: number, width: number, maps: LearnedMapsName = "all"): number {
+  const { rows, groups } = mapRows(streams, maps);
+  return rows * (streams * width + 1) + groups;
+}
+
+/** Parameters of the connections of sublayers that learn these maps. */
+export function connectionsParameters(streams: number, width: number, all: readonly LearnedMapsName[]): number {
+  return all.reduce((sum, maps) => sum + connectionParameters(streams, width, maps), 0);
 }
 
 /** Weights that attention multiplies with, in one layer. */
@@ -84,7 +97,7 @@ export function swigluParameters(width: number, hidden: number): number {
 /** Parameters by part of a model with mHC; the baseline with plain residuals has all but the connection. */
 export function countParameters(model: PlannedModel): ParameterCount {
   expectPlannedModel("countParameters", model);
-  const own = sublayerCount(model) * connectionParameters(model.connection.streams, model.width);
+  const own = connectionsParameters(model.connection.streams, model.width, sublayerMaps(model));
   const connection = { total: own, active: own };
   if (model.known === "totals") {
     const { total, active } = model;

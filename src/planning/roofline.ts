@@ -19,13 +19,17 @@
 // the three parts of the streams' gradient are summed in two more. With recomputation a sublayer's forward
 // kernels and the block's norm run once more, but for the write of every group's last sublayer.
 //
+// A sublayer that does not learn H_res has no Sinkhorn, and one that learns no map has no norm, projection and affine either;
+// φ has the rows of what is learned. Reads and writes stay.
+//
 // What plain residuals move is subtracted: 2C read and C written, forward and backward. Three things are left
 // out: the time to launch a kernel, which matters only for unfused kernels and few tokens; the larger messages
 // between pipeline stages; and the overlap of kernels with communication, which makes mHC cheaper.
 
 import { expectPlannedModel } from "./check-model.ts";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
-import { coefficientCount, type PlannedModel, sublayerCount } from "./architecture.ts";
+import { learnedMaps, type LearnedMapsName } from "../connections/learned-maps.ts";
+import { coefficientCount, mapRows, type PlannedModel, sublayerMaps } from "./architecture.ts";
 import { connectionFlops } from "./flops.ts";
 import { expectHardware, type Hardware } from "./hardware.ts";
 import { fusedBackward, type Pass, trafficOf } from "./traffic.ts";
@@ -50,7 +54,10 @@ export interface KernelTime {
 
 /** Time of the connection beyond that of plain residuals. */
 export interface ConnectionTime {
-  /** Of one sublayer; negative bytes are what plain residuals would move. */
+  /**
+   * Of one sublayer, that which takes the longest where they learn different maps; negative bytes are what plain
+   * residuals would move.
+   */
   readonly kernels: readonly KernelTime[];
   /** Seconds a token, all sublayers. */
   readonly forward: number;
@@ -97,9 +104,6 @@ export function connectionTime(model: PlannedModel, hardware: Hardware, options:
   expectHardware("connectionTime", hardware);
   expectFields("connectionTime", options, optionRules);
   const { streamBytes, bandwidthEfficiency, storeEvery } = options;
-  const forward = forwardKernels(model, options);
-  const backward = backwardKernels(model, options);
-  const again = storeEvery === undefined ? [] : recomputedKernels(forward, storeEvery);
   const time = (direction: Direction, kernel: Kernel): KernelTime => {
     const { name, pass, matrixFlops = 0, vectorFlops = 0, weights = 0, times = 1 } = kernel;
     const amounts = [pass.read, pass.write];
@@ -118,17 +122,39 @@ export function connectionTime(model: PlannedModel, hardware: Hardware, options:
       bound: compute > Math.abs(memory) ? "compute" : "memory",
     };
   };
-  const kernels = [
-    ...[...forward, plainResidual].map((kernel) => time("forward", kernel)),
-    ...[...backward, plainResidual].map((kernel) => time("backward", kernel)),
-    ...again.map((kernel) => time("recomputation", kernel)),
-  ];
+  const kernelsOf = (maps: LearnedMapsName): readonly KernelTime[] => {
+    const forward = forwardKernels(model, options, maps).filter(isThere(maps));
+    const backward = backwardKernels(model, options, maps).filter(isThere(maps));
+    const again = storeEvery === undefined ? [] : recomputedKernels(forward, storeEvery);
+    return [
+      ...[...forward, plainResidual].map((kernel) => time("forward", kernel)),
+      ...[...backward, plainResidual].map((kernel) => time("backward", kernel)),
+      ...again.map((kernel) => time("recomputation", kernel)),
+    ];
+  };
+  const all = sublayerMaps(model);
+  const kinds = [...new Set(all)].map((maps) => ({
+    kernels: kernelsOf(maps),
+    count: all.filter((each) => each === maps).length,
+  }));
+  const secondsOf = (kernels: readonly KernelTime[], of?: Direction): number =>
+    kernels
+      .filter(({ direction }) => of === undefined || direction === of)
+      .reduce((sum, kernel) => sum + kernel.seconds, 0);
   const seconds = (of: Direction): number =>
-    sublayerCount(model) *
-    kernels.filter(({ direction }) => direction === of).reduce((sum, kernel) => sum + kernel.seconds, 0);
+    kinds.reduce((sum, { kernels, count }) => sum + count * secondsOf(kernels, of), 0);
+  const { kernels } = kinds.reduce((a, b) => (secondsOf(b.kernels) > secondsOf(a.kernels) ? b : a));
   const parts = { forward: seconds("forward"), backward: seconds("backward"), recomputation: seconds("recomputation") };
   return { kernels, ...parts, total: parts.forward + parts.backward + parts.recomputation };
 }
+
+const projecting = ["norm", "projection", "norm and projection", "affine, sigmoids"];
+
+/** Whether a sublayer that learns these maps has a kernel. */
+const isThere = (maps: LearnedMapsName): ((kernel: Kernel) => boolean) => {
+  const { res } = learnedMaps(maps);
+  return ({ name }) => (name === "Sinkhorn" ? res : maps !== "none" || !projecting.includes(name));
+};
 
 function pass(read: readonly [number, number], write: readonly [number, number]): Pass {
   const amount = ([channels, values]: readonly [number, number]) => ({ channels, values });
@@ -138,11 +164,16 @@ function pass(read: readonly [number, number], write: readonly [number, number])
 /** What the baseline has instead. Its sum runs once more backward, where gradients meet. */
 const plainResidual: Kernel = { name: "less the plain sum", pass: pass([-2, 0], [-1, 0]) };
 
-function forwardKernels({ width, connection }: PlannedModel, { fusion, tokens }: RooflineOptions): Kernel[] {
+function forwardKernels(
+  { width, connection }: PlannedModel,
+  { fusion, tokens }: RooflineOptions,
+  maps: LearnedMapsName,
+): Kernel[] {
   const { streams: n, iterations } = connection;
-  const flops = connectionFlops(connection, width);
+  const { rows } = mapRows(n, maps);
+  const flops = connectionFlops(connection, width, maps);
   const normFlops = 2 * n * width;
-  const phi = (coefficientCount(n) * n * width * 4) / tokens;
+  const phi = (rows * n * width * 4) / tokens;
   const work: Readonly<Record<string, Omit<Kernel, "name" | "pass">>> = {
     norm: { vectorFlops: normFlops },
     projection: { matrixFlops: flops.projection - normFlops, weights: phi },
@@ -154,13 +185,29 @@ function forwardKernels({ width, connection }: PlannedModel, { fusion, tokens }:
     sum: { vectorFlops: n * width },
     "H_res x + H_post y": { vectorFlops: flops.write },
   };
-  return trafficOf(fusion, n, iterations).map((each) => ({ name: each.name, pass: each, ...work[each.name] }));
+  /** Single values that are not there for maps that are not learned. */
+  const fewer = coefficientCount(n) - rows;
+  const less = (amount: Pass["read"]): Pass["read"] => ({ ...amount, values: Math.max(0, amount.values - fewer) });
+  const own: Readonly<Record<string, (each: Pass) => Pass>> = {
+    projection: (each) => ({ ...each, write: less(each.write) }),
+    "norm and projection": (each) => ({ ...each, write: less(each.write) }),
+    "affine, sigmoids": (each) => ({ ...each, read: less(each.read), write: less(each.write) }),
+  };
+  return trafficOf(fusion, n, iterations).map((each) => ({
+    name: each.name,
+    pass: own[each.name]?.(each) ?? each,
+    ...work[each.name],
+  }));
 }
 
-function backwardKernels({ width, connection }: PlannedModel, { fusion, tokens }: RooflineOptions): Kernel[] {
+function backwardKernels(
+  { width, connection }: PlannedModel,
+  { fusion, tokens }: RooflineOptions,
+  maps: LearnedMapsName,
+): Kernel[] {
   const { streams: n, iterations } = connection;
-  const count = coefficientCount(n);
-  const flops = connectionFlops(connection, width);
+  const { rows: count } = mapRows(n, maps);
+  const flops = connectionFlops(connection, width, maps);
   const products = 2 * (flops.projection - 2 * n * width);
   // φ is read, and its gradient added to.
   const phi = (3 * count * n * width * 4) / tokens;
@@ -176,14 +223,15 @@ function backwardKernels({ width, connection }: PlannedModel, { fusion, tokens }
     },
     { name: "affine, sigmoids", pass: pass([0, 3 * count], [0, count]) },
   ];
-  const { write, read, projection } = fusedBackward(n);
+  const { write, read, projection: whole } = fusedBackward(n);
+  const projection = pass([2 * n, 2 * count + 1], [n, 0]);
   if (fusion === "fused")
     return [
       { name: write.name, pass: write, vectorFlops: 2 * flops.write },
       { name: read.name, pass: read, vectorFlops: 2 * flops.read },
       ...coefficients,
       {
-        name: projection.name,
+        name: whole.name,
         pass: projection,
         matrixFlops: products,
         vectorFlops: 6 * n * width,

@@ -4,9 +4,9 @@
 //   whole          the matrices down to attention's latents, norms, the router, and the connection
 //   routed experts those of its layers, over E
 
-import { denseHidden, type PlannedModel } from "./architecture.ts";
+import { denseHidden, type PlannedModel, sublayerMaps } from "./architecture.ts";
 import type { Layout, Stage } from "./layout.ts";
-import { attentionParts, connectionParameters, countParameters, latentNorms, swigluParameters } from "./parameters.ts";
+import { attentionParts, connectionsParameters, countParameters, latentNorms, swigluParameters } from "./parameters.ts";
 
 /** Parameters of one GPU of a stage, before copies share any of them. */
 export interface StageParameters {
@@ -27,7 +27,7 @@ export function stageParameters(
   connected: boolean,
 ): StageParameters {
   const { width, connection: shape } = model;
-  const connection = connected ? 2 * stage.layers * connectionParameters(shape.streams, width) : 0;
+  const connection = connected ? connectionsParameters(shape.streams, width, sublayerMaps(model, stage)) : 0;
   if (model.known === "totals") {
     // The weights that a token does not use must be experts; all others lie on every GPU. All layers are alike.
     const { total, active, parts } = countParameters(model);

@@ -22,6 +22,7 @@ import { parseTrainingConfig } from "../training/config.ts";
 import { loadStep } from "./step-memory.ts";
 import { listPrograms, makeStep, type StepConfig } from "../training/step.ts";
 import { compilePlan, withoutMemory } from "../runtime/plan/compile.ts";
+import type { MixedConnectionConfig } from "../model/overrides.ts";
 import type { ConnectionShape } from "./architecture.ts";
 
 /** How fast each kernel of the CPU runtime is on this machine. */
@@ -36,10 +37,16 @@ export interface KernelRates {
   readonly otherByte: number;
 }
 
+/** What a planned step's model has between its sublayers. */
+export type PlannedConnection =
+  | { readonly kind: "residual" }
+  | ({ readonly kind: "mhc" } & Partial<Omit<ConnectionShape, "maps">>)
+  | MixedConnectionConfig;
+
 /** A training step as the planner measures and predicts it: AdamW, clipping, one batch. */
 export function stepConfig(
   size: ModelSize & Pick<ModelConfig, "vocabulary">,
-  connection: { readonly kind: "residual" } | ({ readonly kind: "mhc" } & Partial<ConnectionShape>),
+  connection: PlannedConnection,
   batch: number,
 ): StepConfig {
   return parseTrainingConfig({

@@ -1,5 +1,7 @@
 // Question: how is a plan shown in a terminal?
 
+import { learnedMapNames } from "../connections/learned-maps.ts";
+import type { ConnectionShape } from "../planning/architecture.ts";
 import { TRAINING_FACTOR } from "../planning/flops.ts";
 import { type MemoryClass, memoryClasses, type MemoryVariant, memoryVariants } from "../planning/gpu-memory.ts";
 import { modelParts } from "../planning/parameters.ts";
@@ -62,10 +64,19 @@ function head({ model, hardware, layout, precision }: TrainingPlan): string {
   const rates = `${withPrefix(hardware.peak.bf16)}FLOP/s, ${withPrefix(hardware.bandwidth)}B/s, ${showBytes(hardware.memoryBytes)}`;
   return [
     `${model.name}: ${model.layers} layers (${2 * model.layers} sublayers), width ${model.width}, sequences of ${showCount(model.context)} tokens`,
-    `  mHC with n = ${streams} streams and ${iterations} Sinkhorn iterations, against plain residuals`,
+    `  mHC with n = ${streams} streams and ${iterations} Sinkhorn iterations${mapsText(model.connection)}, against plain residuals`,
     `  ${gpus} × ${hardware.name} (${rates})`,
     `  ${[showMany(pipeline, "pipeline stage"), ...cut(tensor, "tensor part"), ...cut(contextParallel, "part of a sequence", "parts of a sequence"), showMany(data, "copy", "copies")].join(" × ")}, experts shared by ${expert}, ZeRO-${zero}; ${precision} precision; ${showMany(microBatch, "sequence")} a micro-batch`,
   ].join("\n");
+}
+
+/** Which maps how many of the sublayers learn, where it is not all of them in all. */
+function mapsText({ maps }: ConnectionShape): string {
+  if (!maps) return "";
+  const kinds = learnedMapNames.filter((name) => maps.includes(name));
+  if (kinds.length === 1) return kinds[0] === "none" ? ", without learned maps" : `, learning ${kinds[0]} only`;
+  const counts = kinds.map((name) => `${name} in ${maps.filter((each) => each === name).length}`);
+  return ` (of ${maps.length} sublayers, maps are learned: ${counts.join(", ")})`;
 }
 
 const cut = (parts: number, noun: string, plural?: string): string[] =>

@@ -75,6 +75,25 @@ const cases: Readonly<Record<string, TrainingConfig>> = {
       },
     },
   }),
+  "mixed heads, and keys and values that pass on": parseTrainingConfig({
+    ...plain,
+    model: {
+      ...plain.model,
+      headMixing: { of: "both", dynamic: false, map: "cayley" },
+      keyValues: { of: "both", connection: { kind: "mhc", streams: 2, maps: "post-res" } },
+    },
+  }),
+  "some of the maps": parseTrainingConfig({
+    ...plain,
+    model: { ...plain.model, connection: { kind: "mhc", streams: 3, maps: "pre-post" } },
+  }),
+  "some active streams, as many iterations as needed": parseTrainingConfig({
+    ...plain,
+    model: {
+      ...plain.model,
+      connection: { kind: "mhc", streams: 8, active: 4, residualMap: "sinkhorn-adaptive", tolerance: 1e-3 },
+    },
+  }),
 };
 
 test.each(Object.entries(cases))("the command of a report makes the same configuration: %s", (_, config) => {

@@ -11,11 +11,13 @@
 import path from "node:path";
 import { given } from "../../basics/given.ts";
 import { isObject, isTooDeep } from "../../basics/objects.ts";
+import { learnedMaps } from "../../connections/learned-maps.ts";
+import type { MhcConfig } from "../../connections/mhc-options.ts";
 import { reason } from "../../files/errors.ts";
 import { isFolder } from "../../files/places.ts";
 import { readText } from "../../files/read.ts";
 import { type ModelConfig, modelSchema } from "../../model/config.ts";
-import { isMixed, sublayerConnections } from "../../model/overrides.ts";
+import { sublayerConnections } from "../../model/overrides.ts";
 import { problems } from "../../model/problems.ts";
 import { parseTrainingConfig, type TrainingConfig, withOlderMeanings } from "../../training/config.ts";
 import type { AdamwRule } from "../../training/optimizers/adamw.ts";
@@ -110,21 +112,41 @@ function ownText(model: ModelConfig): string {
     : `in the file ${learning.length} of ${all.length} sublayers have ${kinds || "no connection of their own"}, and the others pass the streams on, without parameters of a connection`;
 }
 
+/** Options of mHC that a plan counts, and those that change nothing of what it counts. */
+const counted: readonly string[] = ["kind", "streams", "iterations", "maps", "initialisation"];
+
+/** What a plan takes from mHC that differs from sublayer to sublayer in its maps alone. */
+function plannedMhc(all: readonly MhcConfig[]): { readonly connection: ConnectionShape; readonly notes: string[] } {
+  const { streams, iterations } = all.find(({ maps = "all" }) => learnedMaps(maps).res) ?? all[0]!;
+  const maps = all.map((each) => each.maps ?? "all");
+  const others = [...new Set(all.flatMap((each) => Object.keys(each)))].filter((name) => !counted.includes(name));
+  return {
+    connection: { streams, iterations, ...(maps.every((each) => each === "all") ? {} : { maps }) },
+    notes:
+      others.length === 0
+        ? []
+        : [
+            `A plan counts mHC in the paper's form, with Sinkhorn-Knopp for every token; what the file says of ${others.join(", ")} is not counted.`,
+          ],
+  };
+}
+
 /** The streams that a plan takes from a model: those of its mHC, or the paper's. */
 function streamsOf(model: ModelConfig): {
   readonly connection?: ConnectionShape;
   readonly notes: readonly string[];
 } {
-  const { connection: all } = model;
-  const kinds = isMixed(all) ? [all.default, ...all.overrides.map(({ connection }) => connection)] : [all];
-  const mhc = kinds.find((each) => each.kind === "mhc");
-  const notes =
-    kinds.length === 1 && mhc
-      ? []
-      : [
-          `A plan compares mHC in all sublayers with plain residuals${mhc ? "" : ", with 4 streams and 20 iterations"}; ${ownText(model)}.`,
-        ];
-  if (!mhc) return { notes };
-  const { streams, iterations } = mhc;
-  return { connection: { streams, iterations }, notes };
+  const all = sublayerConnections(model);
+  const ofMhc = all.filter((each) => each.kind === "mhc");
+  const [mhc] = ofMhc;
+  const learningRes = ofMhc.filter(({ maps = "all" }) => learnedMaps(maps).res);
+  const isAlike =
+    ofMhc.length === all.length &&
+    ofMhc.every(({ streams }) => streams === mhc?.streams) &&
+    learningRes.every(({ iterations }) => iterations === learningRes[0]?.iterations);
+  if (isAlike) return plannedMhc(ofMhc);
+  const notes = [
+    `A plan compares mHC in all sublayers with plain residuals${mhc ? "" : ", with 4 streams and 20 iterations"}; ${ownText(model)}.`,
+  ];
+  return mhc ? { connection: { streams: mhc.streams, iterations: mhc.iterations }, notes } : { notes };
 }
