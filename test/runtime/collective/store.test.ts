@@ -17,7 +17,7 @@ test("all hear where all are", async () => {
   const all = await Promise.all([meet(place, 0, 3, { ...own, port: 10 }, 10), ...others]);
   for (const { addresses, token } of all) {
     expect(addresses.map(({ port }) => port)).toEqual([10, 11, 12]);
-    expect(token).toBe(all[0]!.token);
+    expect(token).toBe(all[0].token);
   }
 });
 
