@@ -38,6 +38,21 @@ describe.skipIf(!machine || !hasMpi)("two processes with a GPU each", { timeout:
       .split("\n")
       .map((line) => (JSON.parse(line) as { loss: number }).loss);
 
+  test("doctor says how they would reach each other, or what is missing", async () => {
+    const here = await run(place.folder, ["doctor"]);
+    expect(here.stdout.replace(/\s+/g, " ")).toMatch(
+      /✓ NCCL 2\.30\.7 \(.*\): GPUs of several processes reach each other/,
+    );
+    process.env.BIRKHOFF_NCCL_LIBRARY = place.at("nowhere.so");
+    try {
+      const missing = await run(place.folder, ["doctor"]);
+      expect(missing.stdout).toMatch(/! NCCL +not here: several processes exchange/);
+      expect(missing.stdout).toMatch(/nowhere\.so/);
+    } finally {
+      delete process.env.BIRKHOFF_NCCL_LIBRARY;
+    }
+  });
+
   test("they have the losses of one, and the run goes on alone", async () => {
     const alone = await run(place.folder, ["train", ...model, "--steps", "8", "--out", "alone"]);
     expect(alone.stderr + alone.stdout).toContain("Saved in");

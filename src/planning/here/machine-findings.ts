@@ -3,6 +3,8 @@
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { showBytes } from "../../basics/show.ts";
 import { installCommand, missingPackages, packagePartNames, packageParts } from "../../files/packages.ts";
+import { reason } from "../../files/errors.ts";
+import { openNccl } from "../../runtime/collective/nccl/library.ts";
 import { listRuntimes, openRuntime } from "../../runtime/open.ts";
 
 /** One thing that a machine has, or lacks. */
@@ -61,12 +63,31 @@ function memoryFinding(): Finding {
 /** Every runtime that can be asked for by its name. */
 async function runtimeFindings(): Promise<Finding[]> {
   const runtimes = await listRuntimes();
-  return runtimes.map(({ name, description, available, device, remedy }) => ({
-    name: `runtime ${name}`,
-    value: available ? (device ?? description) : (device ?? `not here; it is for ${description}`),
-    good: available,
-    ...(remedy === undefined ? {} : { remedy }),
-  }));
+  const hasGpus = runtimes.some(({ name, available }) => name === "cuda" && available);
+  return [
+    ...runtimes.map(({ name, description, available, device, remedy }) => ({
+      name: `runtime ${name}`,
+      value: available ? (device ?? description) : (device ?? `not here; it is for ${description}`),
+      good: available,
+      ...(remedy === undefined ? {} : { remedy }),
+    })),
+    ...(hasGpus ? [await ncclFinding()] : []),
+  ];
+}
+
+/** How NVIDIA GPUs of several processes would reach each other. */
+async function ncclFinding(): Promise<Finding> {
+  try {
+    const { version, file } = await openNccl();
+    return { name: "NCCL", value: `${version} (${file}): GPUs of several processes reach each other`, good: true };
+  } catch (error) {
+    return {
+      name: "NCCL",
+      value: "not here: several processes exchange what their GPUs make by messages",
+      good: false,
+      remedy: reason(error),
+    };
+  }
 }
 
 /** What a part of Birkhoff needs that npm does not install by itself. */
