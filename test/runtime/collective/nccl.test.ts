@@ -79,6 +79,27 @@ describe.skipIf(!machine)("two GPUs", () => {
     });
   });
 
+  test("marks are made again, whether anybody asks for the end of an operation or not", async () => {
+    await onAll(createWorld(2), async (base) => {
+      const runtime = ofRank(base);
+      const { collective, leave } = await joinGpus(base, runtime, "nccl");
+      const values = { state: input("marks", [4]) };
+      const copy = { state: input("marks.copy", [4]) };
+      const before = machine!.count("cuEventCreate");
+      for (let round = 0; round < 40; round++) {
+        for (let each = 0; each < 10; each++) {
+          void collective.gpu!.copy([{ from: values, into: copy }]);
+          void collective.gpu!.allReduce(values);
+        }
+        collective.gpu!.join();
+        await runtime.read(values.state);
+      }
+      // Two marks for each of the orders that may be under way, on both ranks.
+      expect(machine!.count("cuEventCreate") - before).toBeLessThan(2 * 2 * 100);
+      await leave();
+    });
+  });
+
   test("ranks of one GPU, and ranks without one, are told why NCCL cannot be", async () => {
     const asked = (others: readonly unknown[]): Promise<string[]> =>
       onAll(createWorld(2), async (base) => {

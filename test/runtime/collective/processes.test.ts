@@ -41,7 +41,7 @@ describe.each(carriers)("%s", (carrier) => {
       {},
       /rank [01] after \d\.\d s: allReduce: rank 2 did not answer within 1 s/,
     ],
-    ["is killed is named", "killed", {}, /rank 2 (\(process \d+ on|has ended before)/],
+    ["is killed is named", "killed", {}, /No answer from rank 2\.|rank 2 (\(process \d+ on|has ended before)/],
     [
       "hears an error of NCCL says so",
       "refused",

@@ -46,6 +46,8 @@ interface Order {
 /** Seconds for which a rank looks again at once; and after which it looks seldom. */
 const EAGER = 0.002;
 const IDLE = 0.5;
+/** So many orders may be under way before their ends are looked for. */
+const MOST_UNDER = 64;
 /** Seconds that ranks which wait give the others to answer. */
 const ANSWER = 5;
 
@@ -65,6 +67,8 @@ export function createCommunicator(nccl: Nccl, beside: GpuBeside, base: Collecti
   const marks: number[] = [];
   /** Those that have not been issued. */
   const queue: Order[] = [];
+  /** Those that have, and are not known to be done. */
+  const under: Order[] = [];
   /** What waits until an order has been issued, by the number of that. */
   const holds = new Map<() => void, number>();
   let orders = 0;
@@ -82,6 +86,14 @@ export function createCommunicator(nccl: Nccl, beside: GpuBeside, base: Collecti
     const communicator = handle;
     handle = undefined;
     if (communicator !== undefined) attempt(() => nccl.call.ncclCommAbort(communicator));
+  };
+  /** Those up to a number are done, as the stream does them one after another: their marks can be made again. */
+  const retire = (until: number): void => {
+    while (under.length > 0 && under[0]!.number <= until) {
+      const order = under.shift()!;
+      order.finished = true;
+      marks.push(order.done!);
+    }
   };
   const free = (): void => {
     for (const [letGo, until] of holds)
@@ -138,6 +150,9 @@ export function createCommunicator(nccl: Nccl, beside: GpuBeside, base: Collecti
     order.done = marks.pop() ?? driver.createEvent();
     driver.mark(order.done, stream);
     queue.shift();
+    under.push(order);
+    // Nobody need ask for the end of each.
+    if (under.length > MOST_UNDER && driver.isReached(under[0]!.done!)) retire(under[0]!.number);
     issued = order.number;
     free();
     return true;
@@ -212,12 +227,12 @@ export function createCommunicator(nccl: Nccl, beside: GpuBeside, base: Collecti
         if (order.finished) return true;
         if (order.done === undefined) return false;
         try {
-          order.finished = driver.isReached(order.done);
-          if (!order.finished) {
-            const code = handle === undefined ? SUCCESS : nccl.stateOf(handle);
-            if (code !== SUCCESS && code !== IN_PROGRESS)
-              throw new NcclError(code, "ncclCommGetAsyncError", where(operation));
-          } else marks.push(order.done);
+          const isReached = driver.isReached(order.done);
+          // The stream may go on after an operation that has failed.
+          const code = handle === undefined ? SUCCESS : nccl.stateOf(handle);
+          if (code !== SUCCESS && code !== IN_PROGRESS)
+            throw new NcclError(code, "ncclCommGetAsyncError", where(operation));
+          if (isReached) retire(order.number);
         } catch (error) {
           fail(error as Error);
           throw broken ?? error;
@@ -278,6 +293,7 @@ export function createCommunicator(nccl: Nccl, beside: GpuBeside, base: Collecti
         nccl.call[ended ? "ncclCommDestroy" : "ncclCommAbort"](communicator);
       }
       attempt(() => {
+        retire(orders);
         for (const mark of [joined, ...marks.splice(0)]) driver.destroyEvent(mark);
         driver.destroyStream(stream);
       });
