@@ -26,6 +26,7 @@ import { site } from "./site.ts";
 import { step } from "./step.ts";
 import { stream } from "./stream.ts";
 import { streamCounts } from "./stream-counts.ts";
+import { variantCosts } from "./variants.ts";
 import { webgpu } from "./webgpu.ts";
 
 const groups: readonly Group[] = [
@@ -47,6 +48,7 @@ const groups: readonly Group[] = [
   packaged,
   overheadChart,
   manifolds,
+  variantCosts,
   instruments,
   webgpu,
   cuda,

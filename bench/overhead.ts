@@ -111,7 +111,7 @@ export function chartPoint(name: string): ChartPoint | undefined {
 }
 
 /** Milliseconds of programs that take turns on one thread: the sum over all calls of each call's best time. */
-function profiled(programs: readonly WasmProgram[], turns: number): number[] {
+export function profiled(programs: readonly WasmProgram[], turns: number): number[] {
   for (const program of programs) program.profile(); // not counted: V8 optimises the code meanwhile
   const best = programs.map((): number[] => []);
   for (let turn = 0; turn < turns; turn++)

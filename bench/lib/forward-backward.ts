@@ -27,8 +27,12 @@ export const sizes: Readonly<Record<number, Size>> = {
   1280: { width: 1280, layers: 2, heads: 20, context: 256, batch: 4 },
 };
 
-/** Plain residuals, or a connection with the options of `modelSchema`. */
-export function modelConfig({ width, layers, heads, context }: Size, connection: object): ModelConfig {
+/** Plain residuals, or a connection with the options of `modelSchema`; `others` are further fields of the model. */
+export function modelConfig(
+  { width, layers, heads, context }: Size,
+  connection: object,
+  others: object = {},
+): ModelConfig {
   const hidden = (11 * width) / 4; // The same ratio as in the presets: 704 at 256.
   return modelSchema.parse({
     vocabulary: VOCABULARY,
@@ -39,6 +43,7 @@ export function modelConfig({ width, layers, heads, context }: Size, connection:
     kvHeads: heads,
     hidden,
     connection: connection as ConnectionConfig,
+    ...others,
   });
 }
 
@@ -51,10 +56,11 @@ export function forwardBackward(
   runtime: WasmRuntime,
   size: Size,
   connection: object,
+  others: object = {},
 ): WasmProgram<Readonly<Record<string, Tensor>>> {
   const { batch, context } = size;
   const parameters = createParameters();
-  const model = languageModel(modelConfig(size, connection), parameters);
+  const model = languageModel(modelConfig(size, connection, others), parameters);
   const tokens = input("tokens", [batch, context], "i32");
   const targets = input("targets", [batch, context], "i32");
   const loss = model.loss(model.hidden(tokens).hidden_NC, targets);
