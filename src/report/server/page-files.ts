@@ -1,10 +1,12 @@
 // Question: where is the built page?
 //
-// All its files are read once. Requests are answered from a table, so no path in a request reaches the disk.
+// All its files are read once, those that are kept as .gz unpacked. Requests are answered from a table, so no path in a
+// request reaches the disk.
 
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
 
 export interface PageFile {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -35,11 +37,11 @@ export function readPageFiles(): PageFiles {
     files
       .filter((file) => fs.statSync(path.join(folder, file)).isFile())
       .map((file) => {
-        const type = TYPES[path.extname(file)] ?? "application/octet-stream";
-        return [
-          `/${file.replaceAll(path.sep, "/")}`,
-          { bytes: new Uint8Array(fs.readFileSync(path.join(folder, file))), type },
-        ];
+        const name = file.replace(/\.gz$/, "");
+        const kept = fs.readFileSync(path.join(folder, file));
+        const type = TYPES[path.extname(name)] ?? "application/octet-stream";
+        const bytes = new Uint8Array(name === file ? kept : gunzipSync(kept));
+        return [`/${name.replaceAll(path.sep, "/")}`, { bytes, type }];
       }),
   );
 }
