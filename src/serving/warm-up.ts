@@ -7,6 +7,7 @@
 // on them.
 
 import { randomUUID } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { Agent, request } from "node:http";
 import { streams, uniformInteger } from "../data/random.ts";
 import { startServer } from "../report/server/listen.ts";
@@ -54,6 +55,8 @@ export async function warmUp(served: Served, most: number = WARM_UP_SECONDS): Pr
   const prompt = Math.max(1, Math.min(PROMPT, context >> 1));
   const written = Math.min(WRITTEN, context - prompt);
   const time = new AbortController();
+  // As many requests listen as are under way; Node 20 warns of more than ten.
+  setMaxListeners(0, time.signal);
   let requests = 0;
   const ask = (): Promise<void> => {
     const number = requests++;
