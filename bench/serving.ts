@@ -2,7 +2,8 @@
 //
 // 1, 4, 16 and 32 clients ask at once, each for 64 tokens after a prompt of 32, as a stream by HTTP, and again. A client's waits are
 // the time until its first token and those from one piece of text to the next; mHC stands beside residual. The tokens a
-// second stand beside `generate` of transformers, a Llama of the same sizes, which gets all prompts as one batch. How
+// second stand beside `generate` of transformers, a Llama of the same sizes, which gets all prompts as one batch, both on two
+// threads. Waits are those of a server as it starts on two cores, which leaves one of them to its sockets. How
 // evenly tokens come is compared with a plain loop that waits for nothing. And 100,000 tokens are written alone and beside
 // others: none may differ.
 
@@ -13,37 +14,43 @@ import type { Group } from "./lib/group.ts";
 import { ratio, type Side } from "./lib/report.ts";
 
 const MODEL = { layers: 4, channels: 256, heads: 8, tokens: 256, vocabulary: 1024 };
-const THREADS = 2;
+/** For tokens a second, all cores; for waits, those that a server takes by itself. */
+const [THREADS, USUAL_THREADS] = [2, 1];
 /** A piece of work is so many turns, after each side has worked for so many seconds. */
 const TEXT = { prompt: 32, written: 64, turns: 4, warm: 4 };
 const CLIENTS = [1, 4, 16, 32] as const;
 
 function argsOf(more: object): string[] {
-  const all = { ...MODEL, ...TEXT, threads: THREADS, ...more };
+  const all = { ...MODEL, ...TEXT, ...more };
   return Object.entries(all).flatMap(([name, value]) => [`--${name}`, `${value}`]);
 }
 
-const ours = (connection: string, clients: number): Entrant => ({
+const ours = (connection: string, clients: number, threads: number): Entrant => ({
   ours: true,
   script: new URL("peers/our-serve.ts", import.meta.url),
-  args: argsOf({ connection, clients }),
-  threads: THREADS,
+  args: argsOf({ connection, clients, threads }),
+  threads,
 });
 
 const theirs = (clients: number): Entrant => ({
   ours: false,
   script: new URL("peers/serve.py", import.meta.url),
-  args: ["serve", ...argsOf({ clients })],
+  args: ["serve", ...argsOf({ clients, threads: THREADS })],
   threads: THREADS,
 });
+
+/** A server that was asked for no number of threads. */
+const asItStarts = (connection: string): string => `birkhoff ${connection} on ${USUAL_THREADS} thread`;
 
 /** The plain loop answers to the operation of the other figures of single tokens. */
 const LOOP = "plain loop";
 const entrants: Readonly<Record<string, Entrant>> = {
   ...Object.fromEntries(
     CLIENTS.flatMap((clients) => [
-      [`birkhoff residual, ${clients}`, ours("residual", clients)],
-      [`birkhoff mhc, ${clients}`, ours("mhc", clients)],
+      ...["residual", "mhc"].flatMap((connection) => [
+        [`birkhoff ${connection}, ${clients}`, ours(connection, clients, THREADS)] as const,
+        [`${asItStarts(connection)}, ${clients}`, ours(connection, clients, USUAL_THREADS)] as const,
+      ]),
       [`transformers, ${clients}`, theirs(clients)],
     ]),
   ),
@@ -105,16 +112,16 @@ const comparisons: readonly Comparison[] = CLIENTS.flatMap((clients) => [
       const side = quantile(kind === "first" ? "first_ms" : "token_ms", share, `${kind} ${name}`);
       return compare(
         `serve.${kind}_token.c${clients}.${name}.vs_residual`,
-        [`birkhoff mhc, ${clients}`, side],
-        [`birkhoff residual, ${clients}`, side],
+        [`${asItStarts("mhc")}, ${clients}`, side],
+        [`${asItStarts("residual")}, ${clients}`, side],
         lower,
       );
     }),
   ),
   compare(
     `serve.p99_over_p50.c${clients}`,
-    [`birkhoff mhc, ${clients}`, quantile("token_ms", shares.p99, "p99")],
-    [`birkhoff mhc, ${clients}`, quantile("token_ms", shares.p50, "p50")],
+    [`${asItStarts("mhc")}, ${clients}`, quantile("token_ms", shares.p99, "p99")],
+    [`${asItStarts("mhc")}, ${clients}`, quantile("token_ms", shares.p50, "p50")],
     lower,
   ),
 ]);
@@ -124,7 +131,24 @@ const machine = compare(
   [LOOP, quantile("token_ms", shares.p50, "p50")],
   lower,
 );
-const all = [...comparisons, machine];
+/** How many times as long as the median the 99th percentile is. */
+const unevenness = (result: Result): Side => {
+  const [p99, p50] = [quantile("token_ms", shares.p99, "")(result), quantile("token_ms", shares.p50, "")(result)];
+  const { label } = result.timing;
+  return {
+    label: `${label}, p99 over p50`,
+    value: p99.value / p50.value,
+    unit: "×",
+    ...given({ samples: p50.samples }),
+  };
+};
+const uneven = compare(
+  "serve.p99_over_p50.c4.vs_machine",
+  [`${asItStarts("mhc")}, 4`, unevenness],
+  [LOOP, unevenness],
+  { ...lower, bar: 1.5 },
+);
+const all = [...comparisons, machine, uneven];
 const INVARIANT = "serve.batch_invariant";
 
 /** Check that every client got its tokens, and that transformers ran a model of the same size. */

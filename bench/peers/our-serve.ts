@@ -53,7 +53,7 @@ async function start(): Promise<Work> {
   const parameters = createParameters();
   const model = languageModel(config, parameters);
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
-  const engine = await createEngine(runtime, model, { slots: Math.max(16, clients), queue: 64, stretch: 2 });
+  const engine = await createEngine(runtime, model, { slots: Math.max(16, clients), queue: 64, stretch: 1.5 });
   const template = await readChatTemplate(import.meta.dirname);
   const served = {
     name: "bench",

@@ -1,5 +1,6 @@
 // birkhoff serve RUN --api: answer requests with a run's last checkpoint.
 
+import { availableParallelism } from "node:os";
 import path from "node:path";
 import { showList } from "../basics/show.ts";
 import { readTokenizer } from "../data/tokenizer-file.ts";
@@ -44,7 +45,7 @@ export async function serveApi(folder: string, options: ServeApiOptions): Promis
   const template = await readChatTemplate(folder);
   const name = path.basename(path.resolve(folder));
 
-  const runtime = inPrecision(await openChosen(options), config.precision);
+  const runtime = inPrecision(await openChosen(options, othersThanSockets()), config.precision);
   try {
     if (runtime.machine) expectRoom(config, runtime.machine, options);
     const parameters = createParameters();
@@ -86,6 +87,12 @@ export async function serveApi(folder: string, options: ServeApiOptions): Promis
     runtime.close();
   }
 }
+
+/**
+ * Threads of the processor for the model: one core is left to the sockets, and to what reads them on this machine. Where
+ * none is left, a token waits at times for the operating system's next turn, several times as long as for the model.
+ */
+const othersThanSockets = (): number => Math.max(1, availableParallelism() - 1);
 
 /** Throw if memory does not suffice for so many texts. */
 function expectRoom(running: RunningModel, machine: Machine, { slots, memory }: ServeApiOptions): void {

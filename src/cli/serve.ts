@@ -63,7 +63,7 @@ function stretch(text: string): number {
 /** What a secret must have at least. */
 const LEAST_SECRET = 8;
 
-export const serveCommand: Command = memoryOption(machineOptions(new Command("serve")), "--api")
+export const serveCommand: Command = memoryOption(machineOptions(new Command("serve"), "all cores but one"), "--api")
   .description(
     "Show all runs under a folder on a page in the browser, live while they train; or answer OpenAI's API with a run.",
   )
@@ -78,7 +78,7 @@ export const serveCommand: Command = memoryOption(machineOptions(new Command("se
   .option("--public", "of --api: let other machines in, with --host and a key")
   .option("--slots <n>", "of --api: texts that are written at a time", wholeNumber(1, 256), 16)
   .option("--queue <n>", "of --api: texts that may wait; more are refused (429)", wholeNumber(0, 4096), 128)
-  .option("--stretch <v>", "of --api: how many times as long prompts may make a token of another text", stretch, 2)
+  .option("--stretch <v>", "of --api: how many times as long prompts may make a token of another text", stretch, 1.5)
   .option("--deadline <s>", "of --api: seconds that an answer may take", wholeNumber(1, 86_400), 600)
   .option("--drain <s>", "of --api: seconds to finish texts in when the server is stopped", wholeNumber(0, 3600), 30)
   .option("--no-warm-up", "of --api: be ready at once; the first answers are slower and less even")

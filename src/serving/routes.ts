@@ -22,6 +22,7 @@ import { servingMetrics } from "./metrics.ts";
 import { piecesOf } from "./pieces.ts";
 import { chatJob, completionJob, type Job, tokenizeRequest, detokenizeRequest } from "./requests.ts";
 import type { Served } from "./served.ts";
+import { createTurns } from "./turns.ts";
 
 export interface ApiOptions extends ApiAccess {
   /** Seconds after which a request that is not answered ends. */
@@ -45,11 +46,13 @@ export function createApi(served: Served, { deadline, ...access }: ApiOptions): 
     }),
   );
 
+  const turn = createTurns();
   const answering =
     (jobOf: (body: unknown, served: Served, signal: AbortSignal) => Promise<Job>) =>
     async (context: Context): Promise<Response> => {
       const watch = watchRequest(context.req.raw.signal, deadline);
       try {
+        await turn();
         const body = await bodyOf(context);
         const job = await Promise.race([jobOf(body, served, watch.signal), aborted(watch.signal)]);
         if (job.stream) return streamed(context, job, served, watch);

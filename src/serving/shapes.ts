@@ -24,9 +24,10 @@ export interface EqualShapes {
   readonly invariant: boolean;
 }
 
-/** The powers of two up to `largest`, with scores for up to `most` rows, and with scores for all. */
+/** The powers of two up to `largest` and the halves between them, with scores for up to `most` rows, and with scores for all. */
 export function shapesUpTo(largest: number, most: number): Shape[] {
-  const sizes = Array.from({ length: Math.log2(largest) + 1 }, (_, index) => 2 ** index);
+  const powers = Array.from({ length: Math.log2(largest) + 1 }, (_, index) => 2 ** index);
+  const sizes = powers.flatMap((size) => [...(size > 2 ? [0.75 * size] : []), size]);
   return sizes.flatMap((size) => [...(size > most ? [{ size, wanted: most }] : []), { size, wanted: size }]);
 }
 

@@ -227,6 +227,25 @@ function tile1x16(
   v128.store(c, x00); v128.store(c, x01, 16); v128.store(c, x02, 32); v128.store(c, x03, 48);
 }
 
+/** One row and two panels of 16 columns, whose sums are neighbours: one panel alone would wait for its four sums. */
+function tile1x32(a: usize, b: usize, other: usize, k: i32, c0: usize, next0: usize, c: usize): void {
+  let x00 = v128.load(c0), x01 = v128.load(c0, 16), x02 = v128.load(c0, 32), x03 = v128.load(c0, 48);
+  c0 += next0;
+  let x10 = v128.load(c0), x11 = v128.load(c0, 16), x12 = v128.load(c0, 32), x13 = v128.load(c0, 48);
+  for (let i = 0; i < k; i++) {
+    const s = v128.load32_splat(a);
+    const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(b, 32), b3 = v128.load(b, 48);
+    x00 = fma(s, b0, x00); x01 = fma(s, b1, x01); x02 = fma(s, b2, x02); x03 = fma(s, b3, x03);
+    const d0 = v128.load(other), d1 = v128.load(other, 16), d2 = v128.load(other, 32), d3 = v128.load(other, 48);
+    x10 = fma(s, d0, x10); x11 = fma(s, d1, x11); x12 = fma(s, d2, x12); x13 = fma(s, d3, x13);
+    a += 4;
+    b += 64;
+    other += 64;
+  }
+  v128.store(c, x00); v128.store(c, x01, 16); v128.store(c, x02, 32); v128.store(c, x03, 48);
+  v128.store(c, x10, 64); v128.store(c, x11, 80); v128.store(c, x12, 96); v128.store(c, x13, 112);
+}
+
 function tile2x8(
   a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize,
 ): void {
@@ -343,7 +362,18 @@ export function multiplyPanels(
     lastRow = bytes;
   }
   const stepB = <usize>nr << 2;
-  for (let j = 0; j < cols; j += nr) {
+  let j = 0;
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    if (rows == 1 && nr == 16 && aStep == 4) {
+      const start = c0 == 0 ? temp : c0, next = c0 == 0 ? 0 : 64;
+      for (; j + 32 <= cols; j += 32) {
+        const corner = <usize>j << 2;
+        tile1x32(a, b, b + strideB, k, c0 == 0 ? start : start + corner, next, c + corner);
+        b += 2 * strideB;
+      }
+    }
+  }
+  for (; j < cols; j += nr) {
     const width = min(nr, cols - j);
     const half = width <= 8 ? 8 : 16;
     let panel = a;

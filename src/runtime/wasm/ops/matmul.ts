@@ -74,11 +74,13 @@ const mostByPanels = ({ threads }: Calls): number => Math.min(MOST_ROWS, FEW_TIL
 /** Tasks that a thread should find, so that a delayed thread leaves its share to the others; and panels of one at most. */
 const [TASKS_PER_THREAD, MOST_PANELS] = [4, 16];
 
-/** A single row reads a matrix as fast where it lies; one that is rounded is rounded but once in its panels. */
+/**
+ * Of a steady parameter. A single row would read it as fast where it lies; but programs of several rows read the panels, and a
+ * cache holds one of the two.
+ */
 function isByPanels({ b, rows }: Product, calls: Calls): boolean {
-  const { source, rounded } = weightOf(b);
-  const isSteady = calls.steady && stateOf(source)?.kind === "parameter";
-  return isSteady && (rows > 1 || rounded === 1) && rows <= mostByPanels(calls);
+  const isSteady = calls.steady && stateOf(weightOf(b).source)?.kind === "parameter";
+  return isSteady && rows <= mostByPanels(calls);
 }
 
 /** A · op(B) of panels that are there already: each thread its own of them, for all rows. */
