@@ -28,6 +28,9 @@ export interface Row {
   readonly token: number;
 }
 
+/** At once where a processor computes them. */
+export type Scores = TensorValues | Promise<TensorValues>;
+
 export interface Decoder {
   /** How many texts the cache has room for; slots are numbered from 0. */
   readonly slots: number;
@@ -41,7 +44,12 @@ export interface Decoder {
    * @param size rows of the program that reads them. Default: the next power of two; the rest is padding before them
    * @throws RangeError for a token, position or slot that does not exist
    */
-  read(rows: readonly Row[], wanted: number, size?: number): TensorValues | Promise<TensorValues>;
+  read(rows: readonly Row[], wanted: number, size?: number): Scores;
+  /**
+   * The same where the caller has something else to do meanwhile: the scores are there when what this returns is
+   * called. Nothing else may be asked of the decoder before.
+   */
+  begin(rows: readonly Row[], wanted: number, size?: number): () => Scores;
   /** Compile what reading this many rows will need. */
   prepare(rows: number, wanted: number): void;
   /** Release the programs and the cache. */
@@ -111,6 +119,33 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
     return { count: rows, program, tokens, positions, slots: slotOf };
   };
 
+  /** The program that reads rows, with its inputs written. */
+  const ready = (rows: readonly Row[], wanted: number, size: number | undefined): Compiled["program"] => {
+    for (const row of rows) expectRow(row, { slots, context, vocabulary });
+    const { count, program, ...inputs } = compiled(rows.length, wanted, size);
+    const padding = count - rows.length;
+    const column = (fill: number, of: (row: Row) => number): Int32Array => {
+      const values = new Int32Array(count).fill(fill, 0, padding);
+      rows.forEach((row, index) => (values[padding + index] = of(row)));
+      return values;
+    };
+    runtime.write(
+      inputs.tokens,
+      column(0, ({ token }) => token),
+    );
+    runtime.write(
+      inputs.positions,
+      column(0, ({ position }) => position),
+    );
+    runtime.write(
+      inputs.slots,
+      column(-1, ({ slot }) => slot),
+    );
+    runtime.write(tableTensor, blocksOf);
+    return program;
+  };
+  const scoresOf = (program: Compiled["program"]): Scores => program.readNow?.("logits") ?? program.read("logits");
+
   return {
     slots,
     blocks,
@@ -118,29 +153,21 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
       blocksOf.set(own, slot * each);
     },
     read(rows, wanted, size) {
-      for (const row of rows) expectRow(row, { slots, context, vocabulary });
-      const { count, program, ...inputs } = compiled(rows.length, wanted, size);
-      const padding = count - rows.length;
-      const column = (fill: number, of: (row: Row) => number): Int32Array => {
-        const values = new Int32Array(count).fill(fill, 0, padding);
-        rows.forEach((row, index) => (values[padding + index] = of(row)));
-        return values;
-      };
-      runtime.write(
-        inputs.tokens,
-        column(0, ({ token }) => token),
-      );
-      runtime.write(
-        inputs.positions,
-        column(0, ({ position }) => position),
-      );
-      runtime.write(
-        inputs.slots,
-        column(-1, ({ slot }) => slot),
-      );
-      runtime.write(tableTensor, blocksOf);
+      const program = ready(rows, wanted, size);
       program.run();
-      return program.readNow?.("logits") ?? program.read("logits");
+      return scoresOf(program);
+    },
+    begin(rows, wanted, size) {
+      const program = ready(rows, wanted, size);
+      const end = program.begin?.();
+      if (end)
+        return () => {
+          end();
+          return scoresOf(program);
+        };
+      program.run();
+      const scores = scoresOf(program);
+      return () => scores;
     },
     prepare: (rows, wanted) => void compiled(rows, wanted),
     release() {

@@ -47,8 +47,12 @@ export interface Readers<R> {
   begin(errand: Errand<R>): Running<R>;
   /** Let every errand go on that has all that it wished for, and end those that wish for nothing more. */
   advance(): (readonly [Running<R>, Ended<R>])[];
-  /** Run the model once, for errands that were advanced; there must be one. Returns how many rows it read, and of how many. */
-  run(): Promise<{ readonly rows: number; readonly size: number }>;
+  /**
+   * Run the model once, for errands that were advanced; there must be one. Returns how many rows it read, and of how many.
+   *
+   * @param meanwhile done while the machine computes, as far as it can do so by itself
+   */
+  run(meanwhile?: () => Promise<void>): Promise<{ readonly rows: number; readonly size: number }>;
   /** End an errand before its time. `known`: whether its place still holds what was read. */
   leave(errand: Running<R>, known?: boolean): void;
 }
@@ -140,7 +144,7 @@ export function createReaders<R>(
       for (const [text] of ended) leave(text, true);
       return ended;
     },
-    async run() {
+    async run(meanwhile) {
       const { rows, scored, shape } = planTick(
         [...texts].filter(({ reading }) => reading),
         shapes,
@@ -153,11 +157,13 @@ export function createReaders<R>(
         if (own !== text.blocks) decoder.place(text.place.slot, own);
         text.blocks = own;
       }
-      const scores = await decoder.read(
+      const end = decoder.begin(
         rows.map(({ text, position, token }) => ({ slot: text.place.slot, position, token })),
         shape.wanted,
         shape.size,
       );
+      await meanwhile?.();
+      const scores = await end();
       for (const text of new Set(rows.map((row) => row.text))) text.place.note(text.held.length);
       const first = shape.wanted - scored.length;
       for (const [index, { text }] of scored.entries()) {

@@ -37,6 +37,11 @@ export interface ProgramOf<R> {
    */
   run(): void;
   /**
+   * Let the machine begin to execute once, where `run` would keep the calling thread busy until the end. What this returns
+   * waits for the rest, and throws what went wrong. Whatever else is asked of the runtime before waits for it too.
+   */
+  begin?(): () => void;
+  /**
    * A copy of an output of the last run, row-major, nested as it was asked for. To be asked for before another program
    * of the runtime runs.
    */

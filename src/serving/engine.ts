@@ -82,6 +82,12 @@ interface Text {
   readonly since: number;
 }
 
+/**
+ * While the model runs, tokens go to clients, and what they have sent, and that they have gone, is heard. On the processor
+ * its other threads compute meanwhile.
+ */
+const othersTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
 /** Rows of a tick at most, unless there are more texts; and rows that the largest program has at least. */
 const [MOST_ROWS, LEAST_ROWS] = [64, 16];
 
@@ -151,7 +157,7 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
       settle();
       if (active.size === 0) break;
       try {
-        const { rows, size } = await readers.run();
+        const { rows, size } = await readers.run(othersTurn);
         meter.counts.ticks++;
         meter.counts.rows += rows;
         meter.counts.paddedRows += size;
@@ -159,9 +165,6 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
         // What the cache has of them is not known.
         for (const text of active.values()) leave(text, { error }, false);
       }
-      settle();
-      // What clients have sent, and that they have gone, is heard between ticks.
-      await new Promise((resolve) => void setImmediate(resolve));
     }
     loop = undefined;
   };

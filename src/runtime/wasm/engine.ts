@@ -45,6 +45,11 @@ export interface Engine {
    * @param meanwhile called after each task of the calling thread, where the program is an interrupted one; it runs none
    */
   run(base: number, meanwhile?: () => void): void;
+  /**
+   * Let the other threads begin to replay the program at an address. Nothing else may be asked of them before the end of
+   * what this returns, which takes part in the rest; where there are no others it does everything.
+   */
+  begin(base: number): () => void;
   /** One call on one task, on this thread alone. */
   runTask(task: { readonly record: number; readonly begin: number; readonly end: number }): void;
   /** End all threads. */
@@ -101,14 +106,19 @@ export async function startEngine(host: WasmHost, options: EngineOptions): Promi
     kernels: names,
     reach: grow,
     expectSound: () => watch.expectSound(others.ended()),
-    over(calls, work) {
+    over(calls, work, begun) {
       try {
-        return watch.over(calls, work);
+        return watch.over(calls, work, begun);
       } finally {
         afterKernels();
       }
     },
     run: (base, meanwhile) => turns.over(meanwhile, () => exports.startProgram(control, base, threads, own)),
+    begin(base) {
+      if (threads === 1) return () => exports.startProgram(control, base, threads, own);
+      exports.openProgram(control, base, 0);
+      return () => exports.joinProgram(control, own);
+    },
     runTask: ({ record, begin, end }) => exports.runOne(control, record, begin, end, own),
     stop() {
       if (threads > 1) {

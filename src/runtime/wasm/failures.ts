@@ -49,8 +49,11 @@ export interface NamedCall {
 
 /** Runs work of a runtime's threads, and throws what went wrong in one of them. */
 export interface Watch {
-  /** @param calls those that the work may run, for names */
-  over<T>(calls: readonly NamedCall[], work: () => T): T;
+  /**
+   * @param calls those that the work may run, for names
+   * @param begun whether threads have begun it already: what they have left word of counts
+   */
+  over<T>(calls: readonly NamedCall[], work: () => T, begun?: boolean): T;
   /**
    * Throw when a thread has trapped or ended, and say why.
    *
@@ -73,10 +76,10 @@ export function watchThreads(memory: WebAssembly.Memory, control: number, curren
   };
   return {
     expectSound,
-    over(calls, work) {
+    over(calls, work, begun = false) {
       expectSound();
       const words = controlWords(memory, control);
-      words[OFFENCE_CALL / 4] = 0;
+      if (!begun) words[OFFENCE_CALL / 4] = 0;
       let result: ReturnType<typeof work> | undefined;
       let cause: unknown;
       try {

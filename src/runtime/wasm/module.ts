@@ -72,6 +72,8 @@ const hex = (word: number): string => (word >>> 0).toString(16).padStart(8, "0")
 
 export interface KernelExports {
   startProgram(control: number, program: number, threads: number, scratch: number): void;
+  openProgram(control: number, program: number, scratch: number): void;
+  joinProgram(control: number, scratch: number): void;
   runOne(control: number, record: number, begin: number, end: number, scratch: number): void;
   workerLoop(control: number, threads: number, scratch: number): void;
   currentCall(): number;

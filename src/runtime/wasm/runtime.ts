@@ -87,8 +87,11 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
 
   const machine = wasmMachine({ threads, panelWidth });
   let closed = false;
+  /** Ends the run that has been begun, if there is one, and keeps what went wrong for whoever began it. */
+  let land = (): void => undefined;
   const expectOpen = (operation: string): void => {
     if (closed) throw closedRuntime(operation, "wasm");
+    land();
     engine.expectSound();
   };
   const floats = (address: number, bytes: number): Float32Array => new Float32Array(memory.buffer, address, bytes / 4);
@@ -162,24 +165,54 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
         return valuesAt(tensor, addressOf(buffer));
       });
     };
-    /** Run all calls; when that fails there is nothing to read. */
-    const execute = <T>(operation: string, work: () => T): T => {
-      expectThere(operation);
-      latest = undefined;
-      // Also where it fails half-way.
-      for (const state of changed) layout.changed(state);
+    /** When work fails there is nothing to read. */
+    const watched = <T>(work: () => T, begun = false): T => {
       try {
-        const result = engine.over(calls, () => {
-          for (const stale of prepared.takeStale()) engine.run(stale);
-          return work();
-        });
+        const result = engine.over(calls, work, begun);
         latest = program;
         return result;
       } catch (error) {
         throw error instanceof IndexError ? error.spoiling(updated) : error;
       }
     };
+    const prepare = (operation: string): void => {
+      expectThere(operation);
+      latest = undefined;
+      // Also where it fails half-way.
+      for (const state of changed) layout.changed(state);
+    };
+    const prepareStale = (): void => {
+      for (const stale of prepared.takeStale()) engine.run(stale);
+    };
+    /** Run all calls. */
+    const execute = <T>(operation: string, work: () => T): T => {
+      prepare(operation);
+      return watched(() => {
+        prepareStale();
+        return work();
+      });
+    };
     const run = (): void => execute("run", () => engine.run(base));
+    const begin = (): (() => void) => {
+      prepare("begin");
+      engine.over(calls, prepareStale);
+      const rest = engine.begin(base);
+      let ended: { readonly error?: unknown } | undefined;
+      const end = (): void => {
+        land = () => undefined;
+        try {
+          watched(rest, true);
+          ended = {};
+        } catch (error) {
+          ended = { error };
+        }
+      };
+      land = end;
+      return () => {
+        if (!ended) end();
+        if ("error" in ended!) throw ended.error;
+      };
+    };
     let parts: readonly (Omit<Cut, "groups"> & { readonly address: number })[] | undefined;
     const placeParts = (cuts: readonly Cut[]): NonNullable<typeof parts> => {
       const length = partWords(cuts);
@@ -191,6 +224,7 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
     const program: WasmProgram<O> = {
       plan,
       run,
+      begin,
       readNow,
       // An async function: what goes wrong rejects the promise.
       read: async (name) => readNow(name),
@@ -222,6 +256,7 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
         execute("trace", () => traceCalls(calls, engine.runTask, traced, look));
       },
       release() {
+        land();
         released = true;
         if (latest === program) latest = undefined;
         placed.release();
@@ -257,11 +292,15 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
       if (values instanceof Float32Array) return values;
       throw new TypeError(`memory: a state of ${tensor.dtype} is given; only float32 is written in place. Use write.`);
     },
-    forget: (tensor) => layout.forget(tensor),
+    forget(tensor) {
+      land();
+      layout.forget(tensor);
+    },
     memoryBytes: () => heap.used(),
     finish: () => Promise.resolve(),
     close() {
       if (closed) return;
+      land();
       closed = true;
       engine.stop();
     },

@@ -38,6 +38,8 @@ describe("probePanelWidth", () => {
     const { exports } = instantiate((await nodeHost.loadKernels("simd")).module, memory);
     const broken: KernelExports = {
       startProgram: exports.startProgram,
+      openProgram: exports.openProgram,
+      joinProgram: exports.joinProgram,
       workerLoop: exports.workerLoop,
       runOne: exports.runOne,
       currentCall: exports.currentCall,

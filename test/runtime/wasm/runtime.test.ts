@@ -10,6 +10,7 @@ import type { Tensor } from "../../../src/graph/tensor.ts";
 import { given } from "../../../src/basics/given.ts";
 import { multiply, scale, square, tanh } from "../../../src/ops/elementwise.ts";
 import { matmul } from "../../../src/ops/matmul.ts";
+import { gather } from "../../../src/ops/gather.ts";
 import { sum } from "../../../src/ops/reductions.ts";
 import type { SynchronousRuntime } from "../../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
@@ -32,12 +33,13 @@ afterAll(() => open.forEach((opened) => opened.close()));
 type Values = Record<string, TensorValues>;
 
 /** Outputs of two runs, and every state after each. */
-function runTwice(on: SynchronousRuntime, { spec, states }: RandomGraph, how?: "keepAll" | "trace"): Values {
+function runTwice(on: SynchronousRuntime, { spec, states }: RandomGraph, how?: "keepAll" | "trace" | "begin"): Values {
   const program = how ? (on as WasmRuntime).compile(spec, { keepAll: how === "keepAll" }) : on.compile(spec);
   for (const [state, values] of states) on.write(state, values);
   const results: Values = {};
   for (const run of [1, 2]) {
     if (how === "trace") (program as unknown as WasmProgram).trace(() => {});
+    else if (how === "begin") program.begin!()();
     else program.run();
     for (const name of Object.keys(spec.outputs)) results[`${name}, run ${run}`] = program.readNow(name);
     [...states.keys()].forEach((state, index) => (results[`state ${index}, run ${run}`] = on.readNow(state)));
@@ -66,9 +68,86 @@ describe("random graphs", () => {
         expect(three).toEqual(one);
         expect(runTwice(runtime, graph, "keepAll")).toEqual(one);
         expect(runTwice(runtime, graph, "trace")).toEqual(one);
+        for (const opened of open) expect(runTwice(opened, graph, "begin")).toEqual(one);
       }),
       { numRuns: 30 },
     );
+  });
+});
+
+describe.each([1, 2, 3])("a program that has been begun on %i threads", (threads) => {
+  const [w, x, other] = [parameter("w", [300, 300]), input("x", [300, 300]), input("other", [4])];
+  const ids = input("ids", [200], "i32");
+  const spec = { outputs: { y: sum(tanh(matmul(x, w))) }, updates: [[w, scale(w, 0.5)]] } as const;
+  const opened = (): WasmRuntime => open[threads - 1]!;
+  const fill = (on: WasmRuntime): void => {
+    on.write(
+      w,
+      Float32Array.from({ length: 90_000 }, (_, i) => Math.sin(i)),
+    );
+    on.write(
+      x,
+      Float32Array.from({ length: 90_000 }, (_, i) => Math.cos(i)),
+    );
+  };
+
+  test("is waited for by whatever else is asked of the runtime", () => {
+    const on = opened();
+    const program = on.compile(spec);
+    fill(on);
+    program.run();
+    const [y, after] = [program.readNow("y"), on.readNow(w)];
+    const unused = on.compile({ outputs: { z: sum(matmul(x, x)) } });
+    const askings: Readonly<Record<string, () => void>> = {
+      write: () => on.write(other, [1, 2, 3, 4]),
+      "read a state": () => expect(on.readNow(w)).toEqual(after),
+      "read an output": () => expect(program.readNow("y")).toEqual(y),
+      compile: () => on.compile({ outputs: { z: sum(matmul(x, x)) } }).release(),
+      "release another": () => unused.release(),
+    };
+    for (const [name, ask] of Object.entries(askings)) {
+      fill(on);
+      const end = program.begin!();
+      ask();
+      end();
+      end();
+      expect(program.readNow("y"), name).toEqual(y);
+      expect(on.readNow(w), name).toEqual(after);
+    }
+    fill(on);
+    const end = program.begin!();
+    program.run();
+    end();
+    expect(on.readNow(w)).toEqual(after.map((value) => 0.5 * value));
+    fill(on);
+    const last = program.begin!();
+    program.release();
+    last();
+    expect(on.readNow(w)).toEqual(after);
+  });
+
+  test("tells what went wrong at its end, and nowhere else", () => {
+    const on = opened();
+    const program = on.compile({ outputs: { y: gather(w, ids) } });
+    on.write(ids, new Int32Array(200).fill(7, 0, 199).fill(300, 199));
+    const end = program.begin!();
+    on.write(other, [1, 2, 3, 4]);
+    expect(end).toThrow(/gather.*300/);
+    expect(end).toThrow(/gather.*300/);
+    expect(() => program.readNow("y")).toThrow(/run the program first/);
+    on.write(ids, new Int32Array(200));
+    program.begin!()();
+    expect(program.readNow("y")).toHaveLength(200 * 300);
+  });
+
+  test("ends before the runtime closes", async () => {
+    const on = await createWasmRuntime({ threads });
+    const program = on.compile(spec);
+    fill(on);
+    const end = program.begin!();
+    on.close();
+    end();
+    expect(() => program.begin!()).toThrow(/closed/);
   });
 });
 

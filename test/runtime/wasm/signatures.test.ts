@@ -94,7 +94,16 @@ describe("the words of a call", () => {
 });
 
 test("every kernel has a signature, and every signature a kernel", async () => {
-  const own = ["currentCall", "panelWidth", "runOne", "setPanelWidth", "startProgram", "workerLoop"];
+  const own = [
+    "currentCall",
+    "joinProgram",
+    "openProgram",
+    "panelWidth",
+    "runOne",
+    "setPanelWidth",
+    "startProgram",
+    "workerLoop",
+  ];
   const exported = WebAssembly.Module.exports((await nodeHost.loadKernels("simd")).module).flatMap(({ kind, name }) =>
     kind === "function" ? [name] : [],
   );

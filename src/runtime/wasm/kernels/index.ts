@@ -1,7 +1,7 @@
 // Question: which kernels are there, one file per operation? See README.md for the calling convention.
 
 export { version } from "./arguments";
-export { copy, runOne, startProgram, workerLoop } from "./interpreter";
+export { copy, joinProgram, openProgram, runOne, startProgram, workerLoop } from "./interpreter";
 export { currentCall } from "./indices";
 export { sumPartials } from "./sum-partials";
 export { attention } from "./attention";

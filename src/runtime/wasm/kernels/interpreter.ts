@@ -110,7 +110,8 @@ function wake(control: usize): void {
 
 /**
  * Open the phase whose groups begin at a place of the list, or say that the run is over. Nobody has a task meanwhile:
- * the phase before is done. A phase of one task is done here, and none of the others hears of it.
+ * the phase before is done. A phase of one task is done here, and none of the others hears of it, unless there is no
+ * scratch: then none is done here.
  */
 function openPhase(control: usize, program: usize, first: i32, scratch: usize): void {
   const groups = load<i32>(program), interrupted = load<i32>(program, 4) != 0;
@@ -122,7 +123,7 @@ function openPhase(control: usize, program: usize, first: i32, scratch: usize): 
       tasks += some;
       next++;
     } while (next < groups && load<i32>(groupAt(program, next)) == 0);
-    if (tasks > 1) {
+    if (tasks > 1 || (tasks == 1 && scratch == 0)) {
       store<i32>(control + CONTROL_GROUP, first);
       store<i32>(control + CONTROL_NEXT, next);
       store<i32>(control + CONTROL_TASKS, tasks);
@@ -201,13 +202,27 @@ function isOver(control: usize): bool {
 
 /** Replay a program on all threads; the calling thread takes part. */
 export function startProgram(control: usize, program: usize, threads: i32, scratch: usize): void {
-  setControl(control);
+  if (threads == 1) {
+    setControl(control);
+    store<usize>(control + OFFENCE_CALL, 0);
+    return runAlone(program, scratch);
+  }
+  openProgram(control, program, scratch);
+  joinProgram(control, scratch);
+}
+
+/** Let other threads, of which there are some, begin to replay a program: without scratch the calling thread does nothing of it. */
+export function openProgram(control: usize, program: usize, scratch: usize): void {
   store<usize>(control + OFFENCE_CALL, 0);
-  if (threads == 1) return runAlone(program, scratch);
-  const opened = control + CONTROL_OPENED, sleepers = control + CONTROL_SLEEPERS;
   atomic.store<i32>(control + CONTROL_FINISHED, 0);
   store<usize>(control + CONTROL_PROGRAM, program);
+  setControl(control);
   openPhase(control, program, 0, scratch);
+}
+
+/** Take part in a program that was opened, until it is over. */
+export function joinProgram(control: usize, scratch: usize): void {
+  const opened = control + CONTROL_OPENED, sleepers = control + CONTROL_SLEEPERS;
   while (true) {
     takeTasks(control, scratch);
     for (let i = 0; i < SPIN && !hasTasks(control) && !isOver(control); i++) {}
