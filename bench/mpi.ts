@@ -7,6 +7,8 @@
 //   mpi.scaling.machine      The same of two runs that know nothing of each other: what this machine's two cores, caches
 //                            and memory give to two processes, and no exchange can exceed.
 //   mpi.step.vs_torch_ddp    The step of two processes beside that of PyTorch's DistributedDataParallel over gloo.
+//   mpi.overlap.step         On the same link, the step whose new parameters arrive behind the next forward pass, beside the
+//                            one that waits for them.
 //   mpi.overlap.hidden       The share of the gradients' messages that hides behind the backward pass, on a link of 400 Mbit/s
 //                            in each direction: the loopback of a network namespace, which root alone can make.
 
@@ -92,7 +94,8 @@ const model = (rounds: number): string[] =>
   `--connection mhc --layers 4 --channels 256 --heads 8 --tokens 256 --vocabulary 1024 --batch ${BATCH} --threads 1 --rounds ${rounds}`.split(
     " ",
   );
-type Answer = { readonly [times in "step" | "compute" | "messages" | "together"]: readonly number[] } & {
+type Times = "step" | "behind" | "waiting" | "compute" | "messages" | "together";
+type Answer = { readonly [times in Times]: readonly number[] } & {
   readonly skipped?: string;
 };
 const answerOf = (text: string): Answer => JSON.parse(text.split("\n").find((line) => line.startsWith("{"))!) as Answer;
@@ -168,24 +171,34 @@ export function overSlowLink(line: readonly string[]): string[] {
   return ["unshare", "-n", "sh", "-c", `${LINK} && exec "$@"`, "sh", ...start];
 }
 
+/** What two ranks on the slow link answer; or why they cannot. */
+async function slowly(folder: string, what: string, rounds: number): Promise<Answer | string> {
+  const line = launcher("--mpi", "openmpi");
+  if (typeof line === "string") return line;
+  const missing = noSlowLink();
+  if (missing !== undefined) return missing;
+  return answerOf(await outputOf([...overSlowLink(line), peer("our-ranks.ts"), what, ...model(rounds)], folder));
+}
+
+const behind: Measure = async function* (folder, rounds, note) {
+  const name = "mpi.overlap.step";
+  note("steps whose parameters arrive behind the next, and steps that wait for them");
+  const times = await slowly(folder, "behind", rounds);
+  yield typeof times === "string"
+    ? { name, skipped: times }
+    : ratio(name, sideOf("behind the next step", times.behind, "ms"), sideOf("waited for", times.waiting, "ms"), {
+        higher_is_better: false,
+      });
+};
+
 const overlap: Measure = async function* (folder, _rounds, note) {
   const name = "mpi.overlap.hidden";
-  const line = launcher("--mpi", "openmpi");
-  if (typeof line === "string") {
-    yield { name, skipped: line };
-    return;
-  }
-  const missing = noSlowLink();
-  if (missing !== undefined) {
-    yield { name, skipped: missing };
-    return;
-  }
   note("a microbatch, its gradients' messages, and both together");
-  const said = await outputOf(
-    [...overSlowLink(line), peer("our-ranks.ts"), "overlap", ...model(OVERLAP_ROUNDS)],
-    folder,
-  );
-  const times = answerOf(said);
+  const times = await slowly(folder, "overlap", OVERLAP_ROUNDS);
+  if (typeof times === "string") {
+    yield { name, skipped: times };
+    return;
+  }
   // The least of each: what else the machine does only adds.
   const [compute, messages, together] = [times.compute, times.messages, times.together].map((ms) => Math.min(...ms));
   const hidden = compute! + messages! - together!;
@@ -206,6 +219,7 @@ type Measure = (folder: string, rounds: number, note: (text: string) => void) =>
 const measures: readonly { readonly names: readonly string[]; readonly measure: Measure }[] = [
   { names: ["mpi.scaling.two", "mpi.scaling.machine"], measure: scaling },
   { names: ["mpi.step.vs_torch_ddp"], measure: againstTorch },
+  { names: ["mpi.overlap.step"], measure: behind },
   { names: ["mpi.overlap.hidden"], measure: overlap },
 ];
 

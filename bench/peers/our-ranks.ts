@@ -1,9 +1,11 @@
 // Question: what does one rank of a training that several share do in a step, and what of the exchange is hidden?
 //
 //   mpirun -n 2 node bench/peers/our-ranks.ts step --connection mhc --batch 4 --threads 1 --rounds 8
+//   mpirun -n 2 node bench/peers/our-ranks.ts behind --connection mhc --batch 4 --threads 1 --rounds 8
 //   mpirun -n 2 node bench/peers/our-ranks.ts overlap --connection mhc --batch 4 --threads 1 --rounds 8
 //
-// `step` times the step of the trainer that `birkhoff train` uses. `overlap` times, in turns, three things that all ranks
+// `step` times the step of the trainer that `birkhoff train` uses. `behind` times, in turns, several that follow each other, so
+// that parameters arrive behind the next forward pass, and as many that wait for them. `overlap` times, in turns, three things that all ranks
 // begin together: a microbatch whose gradients go nowhere, its gradients' messages alone, and the microbatch with its
 // messages. Rank 0 prints the milliseconds of each round as one line of JSON.
 
@@ -27,6 +29,9 @@ const { values, positionals } = parseArgs({
   options: { ...sizeOptions, batch: { type: "string", default: "4" }, rounds: { type: "string", default: "8" } },
 });
 
+/** Steps that follow each other; after the last, parameters are waited for. */
+const FOLLOWING = 6;
+
 const collective = await openCollective();
 const runtime = await createWasmRuntime({ threads: Number(values.threads) });
 const model = modelOf(values);
@@ -41,7 +46,7 @@ const config = parseTrainingConfig({
   checkpointEvery: 1_000_000,
 });
 
-const measures = { step: measureSteps, overlap: measureOverlap };
+const measures = { step: measureSteps, behind: measureBehind, overlap: measureOverlap };
 const measure = measures[positionals[0] as keyof typeof measures];
 if (!measure) throw new Error(`our-ranks: ${positionals[0]} is given; give step or overlap.`);
 const measured = await measure(runtime, collective, config, Number(values.rounds));
@@ -70,6 +75,25 @@ async function measureSteps(
     if (round >= 0) step.push(ms);
   }
   return { step };
+}
+
+async function measureBehind(
+  on: WasmRuntime,
+  ranks: Collective,
+  of: TrainingConfig,
+  rounds: number,
+): Promise<Record<"behind" | "waiting", number[]>> {
+  const trainer = createTrainer(on, of, inventedBatches(of), ranks);
+  const result = { behind: [] as number[], waiting: [] as number[] };
+  for (let round = -1; round < rounds; round++)
+    for (const name of ["behind", "waiting"] as const) {
+      const ms = await timed(async () => {
+        for (let left = FOLLOWING; left > 0; left--)
+          await trainer.trainStep({ ahead: name === "behind" && left > 1 ? {} : undefined });
+      });
+      if (round >= 0) result[name].push(ms / FOLLOWING);
+    }
+  return result;
 }
 
 async function measureOverlap(

@@ -86,6 +86,8 @@ export interface ProgramPart {
    *   It does not run programs
    */
   run(meanwhile?: () => void): void | Promise<void>;
+  /** The parameters that it reads; where absent, it may read any. */
+  readonly reads?: readonly Tensor[];
   /** The states that hold their next values from here on. */
   readonly updated: readonly Tensor[];
   /** What the part has made of the program's `passing` values, by their place in that list. */

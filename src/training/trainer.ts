@@ -199,6 +199,8 @@ export function createTrainer(
   ): Promise<TrainerState> => {
     expectThere(operation);
     steps.expectEnded(operation);
+    const arrived = shared?.arrived();
+    if (arrived) await arrived;
     const saved = async ({ name, tensor }: { name: string; tensor: Tensor }): Promise<SavedTensor> => ({
       name,
       shape: tensor.shape,
@@ -235,8 +237,14 @@ export function createTrainer(
   /** Give all orders of a step. */
   const begin = async (
     current: number,
-    { instruments: asked = false, rateFactor = 1, signal }: StepWishes,
+    {
+      instruments: asked = false,
+      rateFactor = 1,
+      signal,
+      follows = false,
+    }: StepWishes & { readonly follows?: boolean },
   ): Promise<BegunStep<Told>> => {
+    if (asked) await shared?.arrived();
     const forward = asked ? await observe(current) : undefined;
     const before = asked ? await readTrained() : undefined;
     const started = performance.now();
@@ -254,7 +262,7 @@ export function createTrainer(
       before,
     });
     if (shared) {
-      const { squares, ...rest } = await shared.run(current);
+      const { squares, ...rest } = await shared.run(current, follows);
       return { told: Promise.resolve(toldOf({ ...rest, squares: squares.map((square) => Float32Array.of(square)) })) };
     }
     const { told } = await own.begin(current, { squares: asked, signal });
@@ -282,7 +290,8 @@ export function createTrainer(
     },
     async trainStep({ ahead, ...wishes } = {}) {
       expectThere("trainStep");
-      const told = await steps.take(step + 1, wishes, wishes.instruments ? undefined : ahead);
+      const next = wishes.instruments ? undefined : ahead;
+      const told = await steps.take(step + 1, { ...wishes, follows: next !== undefined }, next);
       const { before, forward, squares, started, ...rest } = told;
       const result = { ...rest, seconds: secondsOf(runtime, started) };
       if (Number.isFinite(result.gradientNorm)) step = result.step;
@@ -298,6 +307,7 @@ export function createTrainer(
     async evaluate({ signal } = {}) {
       expectThere("evaluate");
       steps.expectEnded("evaluate");
+      await shared?.arrived();
       const { inputs, program } = programs.evaluation();
       const lossOf = async (next: Batch): Promise<number> => {
         writeBatch(runtime, inputs, next);
@@ -324,18 +334,22 @@ export function createTrainer(
     generate(prompt, options) {
       expectThere("generate");
       steps.expectEnded("generate");
-      return programs.generator().generate(prompt, options);
+      const write = (): AsyncIterable<number> => programs.generator().generate(prompt, options);
+      return shared ? after(shared.arrived, write) : write();
     },
     ...(sharesExperts && {
       observesTogether: true,
-      gatherExperts: () =>
-        bringTogether(runtime, parameters, expert, rows.rank === 0 ? programs.wholeParameters() : undefined),
+      async gatherExperts() {
+        await shared?.arrived();
+        await bringTogether(runtime, parameters, expert, rows.rank === 0 ? programs.wholeParameters() : undefined);
+      },
     }),
     save: (wishes) => stateOf("save", (tensor) => runtime.read(tensor), wishes),
     view: (wishes) => stateOf("view", viewOf, wishes),
     async viewOwn() {
       expectThere("viewOwn");
       steps.expectEnded("viewOwn");
+      await shared?.arrived();
       const { rank, size } = rows;
       const whole = async ({ name, tensor }: { name: string; tensor: Tensor }): Promise<TensorPiece> => ({
         name,
@@ -372,6 +386,11 @@ export function createTrainer(
       programs.release();
     },
   };
+}
+
+async function* after<T>(wait: () => Promise<void> | undefined, then: () => AsyncIterable<T>): AsyncGenerator<T> {
+  await wait();
+  yield* then();
 }
 
 type SharedTold = Omit<SharedStepTold, "squares"> & Pick<OwnStepTold, "squares">;

@@ -162,7 +162,8 @@ function compileCut<O extends Outputs>(
   /** A part in as many as the runtime can make of it: messages are moved on between them. */
   function partsOf({ run, inner, updated, passing }: Part): readonly ProgramPart[] {
     const own = inner?.parts?.();
-    if (!own) return [{ run: () => run(), updated, passing: [] }];
+    // Messages are made of what programs have made; a program without parts may read any parameter.
+    if (!own) return [{ run: () => run(), ...given({ reads: inner ? undefined : [] }), updated, passing: [] }];
     const wanted = new Set(updated);
     return own.map((piece) => ({
       run(meanwhile) {
@@ -173,6 +174,7 @@ function compileCut<O extends Outputs>(
         moveOn();
         return ended;
       },
+      ...given({ reads: piece.reads }),
       updated: piece.updated.filter((state) => wanted.has(state)),
       passing: piece.passing.map(({ index, view }) => ({ index: passing[index]!, view })),
     }));

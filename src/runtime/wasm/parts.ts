@@ -7,14 +7,16 @@
 
 import { stateOf } from "../../graph/state.ts";
 import { byteSize, type Tensor } from "../../graph/tensor.ts";
-import { type Buffer, type CompiledPlan, writes } from "../plan/calls.ts";
-import type { ProgramSpec } from "../program.ts";
+import { type Buffer, type CompiledPlan, reads, writes } from "../plan/calls.ts";
+import { type ProgramSpec, statesOf } from "../program.ts";
 import { HEADER_WORDS } from "./encode.ts";
 
 /** Some groups of one phase. */
 export interface Cut {
   /** Their places in the plan, counted through all phases. */
   readonly groups: readonly number[];
+  /** The parameters that they read. */
+  readonly reads: readonly Tensor[];
   readonly updated: readonly Tensor[];
   /** Indices of the passing values that it makes. */
   readonly passing: readonly number[];
@@ -35,11 +37,14 @@ interface Made {
 }
 
 /** The parts of a plan, for so many threads. */
-export function cutPlan(
-  { phases, arena, bufferOf }: CompiledPlan,
-  { updates = [], passing = [] }: Pick<ProgramSpec, "updates" | "passing">,
-  threads: number,
-): Cut[] {
+export function cutPlan({ phases, arena, bufferOf }: CompiledPlan, spec: ProgramSpec, threads: number): Cut[] {
+  const { updates = [], passing = [] } = spec;
+  const parameters = new Map(
+    [...statesOf([spec])]
+      .filter((state) => stateOf(state)!.kind === "parameter")
+      .map((state) => [bufferOf(state), state]),
+  );
+  const readBy = phases.flat().map(({ calls }) => calls.flatMap(reads).map(({ buffer }) => parameters.get(buffer)));
   const lastWriter = new Map<Buffer, number>();
   for (const [index, { calls }] of phases.flat().entries())
     for (const call of calls)
@@ -76,6 +81,7 @@ export function cutPlan(
     }
     return cuts.map((own) => ({
       groups: own,
+      reads: [...new Set(own.flatMap((index) => readBy[index]!))].filter((state) => state !== undefined),
       updated: own.flatMap((index) => made[index]!.updated),
       passing: own.flatMap((index) => made[index]!.passing),
     }));

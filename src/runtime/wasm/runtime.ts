@@ -244,8 +244,9 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
       parts() {
         expectThere("parts");
         parts ??= placeParts(cutPlan(plan, spec, threads));
-        return parts.map(({ address, updated, passing }) => ({
+        return parts.map(({ address, reads, updated, passing }) => ({
           run: (meanwhile) => execute("run", () => engine.run(address, meanwhile)),
+          reads,
           updated,
           passing: passing.map((index) => ({ index, view: () => passingAt(spec.passing![index]!) })),
         }));

@@ -4,7 +4,8 @@
 //      the runtime runs programs in parts, after it elsewhere
 //   2. each rank keeps the sums of its own parts; the squares of all go round, and with them the norm that clips
 //   3. the optimizer on the rank's own numbers (step.ts)
-//   4. an all-gather of each bucket brings every rank the new parameters
+//   4. an all-gather of each bucket brings every rank the new parameters: where the next step follows at once, behind its
+//      forward pass, which waits before each part of its program for the parameters that the part reads
 //
 // Gradients lie in buckets only while they are on their way, and few buckets are at once, so no rank has room for all of
 // them (ZeRO, stage 2). Where microbatches are added up on the rank before they are sent, their sums are whole there.
@@ -17,8 +18,9 @@ import { createPool } from "../../basics/pool.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Collective, Pending } from "../../runtime/collective/collective.ts";
 import type { TensorValues } from "../../runtime/program.ts";
-import { type Program, type Runtime, runWhole } from "../../runtime/runtime.ts";
+import { type Program, type ProgramPart, type Runtime, runWhole } from "../../runtime/runtime.ts";
 import { createBetweenGpus } from "./between-gpus.ts";
+import { type Arrivals, createGathering, MOST_UNDER_WAY } from "./gathering.ts";
 import type { Mesh } from "./mesh.ts";
 import { restoreTensors } from "../restore.ts";
 import type { SavedTensor, TensorPiece, TrainerState } from "../state.ts";
@@ -40,8 +42,18 @@ export interface Exchange {
    * several is added up until the update.
    */
   run(micro: Pick<Program, "run" | "parts" | "waits">): Promise<void>;
-  /** End what `run` has begun, update the rank's numbers, and bring all parameters up to date. */
-  update(last: Program, inputs: { readonly loads: readonly Float32Array[]; readonly limit: number }): Promise<Gathered>;
+  /** Run one that adds what it makes to sums, and send nothing. */
+  add(micro: Pick<Program, "run" | "parts" | "waits">): Promise<void>;
+  /**
+   * End what `run` has begun, update the rank's numbers, and bring all parameters up to date; with `behind` they are on
+   * their way when the promise resolves, and nothing but `run` and `arrived` may look at them.
+   */
+  update(
+    last: Program,
+    inputs: { readonly loads: readonly Float32Array[]; readonly limit: number; readonly behind?: boolean },
+  ): Promise<Gathered>;
+  /** Wait for the parameters that are on their way; undefined where none are. */
+  arrived(): Promise<void> | undefined;
   /** Take the rank's numbers from the parameters in the runtime, with moments of zero. */
   start(): Promise<void>;
   /**
@@ -56,9 +68,6 @@ export interface Exchange {
   restore(state: TrainerState): void;
   release(): void;
 }
-
-/** So many buckets at most are under way: enough to keep a link busy, and the memory for them is small. */
-const MOST_UNDER_WAY = 32;
 
 /** A bucket of gradients on its way. */
 interface Reduction {
@@ -99,13 +108,39 @@ export function createExchange(
   let sentBetween = false;
   const ranksOf = ({ among }: OwnBucket): Collective => (among === "rows" ? rows : data);
   const pool = createPool();
+  const gathering = createGathering({ rows, data }, buckets, pool, ranksOf);
   const indexOf = new Map(sums.map((sum, index) => [sum, index]));
+  const parameterOf = new Map(trained.map(({ tensor }, index) => [tensor, index]));
   const bucketsOf = trained.map((_, index) =>
     buckets.filter(({ stretches }) => stretches.some(({ parameter }) => parameter === index)),
   );
   const reducing: Reduction[] = [];
   /** The gradients of the rank's numbers, from the first microbatch of a step to its update. */
   let gradients: readonly (OpenState | undefined)[] | undefined;
+  /** The parameters of the latest update that may be on their way. */
+  let arrivals: Arrivals | undefined;
+  const arrived = (): Promise<void> | undefined => arrivals?.all().then(() => void (arrivals = undefined));
+  /** Execute a microbatch, each part when the parameters that it reads are there. */
+  const runParts = async (
+    micro: Pick<Program, "run" | "parts" | "waits">,
+    after: (part: ProgramPart) => Promise<void>,
+  ): Promise<void> => {
+    const parts = runtime.view || runtime.readNow || micro.waits ? micro.parts?.() : undefined;
+    if (!parts) {
+      await arrived();
+      micro.run();
+    }
+    for (const part of parts ?? []) {
+      const read = part.reads?.map((tensor) => parameterOf.get(tensor)).filter((index) => index !== undefined);
+      await (read ? arrivals?.of(read) : arrived());
+      await part.run(() => {
+        rows.progress();
+        arrivals?.move();
+      });
+      await after(part);
+    }
+    await arrived();
+  };
 
   const viewOf = async (tensor: Tensor): Promise<TensorValues> =>
     runtime.view?.(tensor) ?? (await runtime.read(tensor));
@@ -186,44 +221,6 @@ export function createExchange(
     };
   };
 
-  /** Who gets a bucket that is for one rank of `rows`: of a part of the experts that rank's neighbour who has it. */
-  const receiverOf = ({ among }: OwnBucket, to: number): number =>
-    among === "rows" ? to : Math.floor((to * data.size) / rows.size);
-  const receivesOf = (bucket: OwnBucket, to: number | undefined): boolean =>
-    to === undefined || receiverOf(bucket, to) === ranksOf(bucket).rank;
-  /** Every rank's numbers of a kind, into an array for each parameter that this rank gets: on one rank, or on all. */
-  const gather = async (which: string, into: readonly (Float32Array | undefined)[], to?: number): Promise<void> => {
-    const groups = await viewShards(which);
-    const under: {
-      readonly bucket: OwnBucket;
-      readonly own: Float32Array;
-      readonly whole: Float32Array;
-      readonly pending: Pending;
-    }[] = [];
-    const land = async (most: number): Promise<void> => {
-      while (under.length > most) {
-        const { bucket, own, whole, pending } = under.shift()!;
-        await pending.done();
-        for (const { parameter, from, length, at } of bucket.stretches)
-          into[parameter]?.set(whole.subarray(at, at + length), from);
-        pool.give(own);
-        pool.give(whole);
-      }
-    };
-    for (const bucket of buckets) {
-      const ranks = ranksOf(bucket);
-      const receives = receivesOf(bucket, to);
-      const [own, whole] = [pool.take(bucket.part), pool.take(receives ? ranks.size * bucket.part : 0)];
-      for (const { at, length, group, place } of bucket.pieces) {
-        const values = groups[group];
-        if (values) own.set(values.subarray(place, place + length), at);
-      }
-      const pending = to === undefined ? ranks.allGather(own, whole) : ranks.gather(own, whole, receiverOf(bucket, to));
-      under.push({ bucket, own, whole, pending });
-      await land(MOST_UNDER_WAY);
-    }
-    await land(0);
-  };
   /** Fill the rank's own numbers of a kind. */
   const fillShards = (which: string, valuesOf: (index: number) => TensorValues | undefined): void => {
     const states = openShards(which);
@@ -251,6 +248,10 @@ export function createExchange(
   };
 
   return {
+    arrived,
+    async add(micro) {
+      await runParts(micro, async () => rows.progress());
+    },
     async run(micro) {
       if (gpus) {
         await runWhole(micro);
@@ -260,23 +261,21 @@ export function createExchange(
       }
       const sender = createSender(gradients !== undefined);
       gradients ??= openShards("gradient");
-      const parts = runtime.view || runtime.readNow || micro.waits ? micro.parts?.() : undefined;
-      if (!parts) micro.run();
-      for (const part of parts ?? []) {
-        await part.run(() => rows.progress());
-        for (const { index, view } of part.passing) sender.send(layout.sent[index]!, view());
-        for (const state of part.updated) {
+      await runParts(micro, async ({ passing, updated }) => {
+        if (passing.length + updated.length > 0) await arrivals?.begun();
+        for (const { index, view } of passing) sender.send(layout.sent[index]!, view());
+        for (const state of updated) {
           const index = indexOf.get(state);
           if (index !== undefined) sender.send(index, await viewOf(state));
         }
         rows.progress();
         await settleUntil(MOST_UNDER_WAY);
-      }
+      });
       const missing = sender.missing();
       const values = await Promise.all(missing.map((index) => viewOf(sums[index]!)));
       for (const [at, index] of missing.entries()) sender.send(index, values[at]!);
     },
-    async update(last, { loads: sumsOfLoads, limit }) {
+    async update(last, { loads: sumsOfLoads, limit, behind = false }) {
       await settleUntil(0);
       const mine = gpus
         ? await gpus.squares()
@@ -294,15 +293,25 @@ export function createExchange(
       runtime.write(clip, [norm, factor]);
       for (const [index, load] of loads.entries()) runtime.write(load, sumsOfLoads[index]!);
       last.run();
-      if (Number.isFinite(norm) && gpus) await gpus.gather();
-      else if (Number.isFinite(norm)) {
-        const states = trained.map(({ tensor }) => open(tensor));
-        await gather(
-          "parameter",
-          states.map(({ values }) => values),
-        );
-        for (const state of states) state.close();
+      if (!Number.isFinite(norm)) return { norm, squares };
+      if (gpus) {
+        await gpus.gather();
+        return { norm, squares };
       }
+      const own = await viewShards("parameter");
+      if (behind && runtime.memory) {
+        arrivals = gathering.behind(
+          own,
+          trained.map(({ tensor }) => runtime.memory!(tensor)),
+        );
+        return { norm, squares };
+      }
+      const states = trained.map(({ tensor }) => open(tensor));
+      await gathering.all(
+        own,
+        states.map(({ values }) => values),
+      );
+      for (const state of states) state.close();
       return { norm, squares };
     },
     async start() {
@@ -313,13 +322,13 @@ export function createExchange(
           runtime.write(moment, new Float32Array(sizeOf(moment.shape)));
     },
     async moments(to) {
-      const received = trained.map((_, index) => bucketsOf[index]!.some((bucket) => receivesOf(bucket, to)));
+      const received = trained.map((_, index) => bucketsOf[index]!.some((bucket) => gathering.receives(bucket, to)));
       const saved: SavedTensor[][] = trained.map(() => []);
       for (const which of keptNames) {
         const into = trained.map(({ tensor }, index) =>
           received[index] && kept[index]![which] ? new Float32Array(sizeOf(tensor.shape)) : undefined,
         );
-        await gather(which, into, to);
+        await gathering.all(await viewShards(which), into, to);
         for (const [index, numbers] of into.entries()) {
           const shape = kept[index]![which];
           if (!numbers || !shape) continue;
@@ -349,6 +358,7 @@ export function createExchange(
       return pieces.sort((a, b) => a.parameter - b.parameter || a.name.localeCompare(b.name) || a.from - b.from);
     },
     restore({ model, optimizer }) {
+      arrivals?.drop();
       fillFrom("parameter", model);
       for (const which of keptNames) fillFrom(which, optimizer);
       restoreTensors(runtime, replicated, optimizer, "optimizer");

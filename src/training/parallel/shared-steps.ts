@@ -9,7 +9,7 @@ import { sizeOf } from "../../graph/tensor.ts";
 import type { Parameter } from "../../graph/parameters.ts";
 import { gatherTexts } from "../../runtime/collective/texts.ts";
 import type { TensorValues } from "../../runtime/program.ts";
-import { type Program, runInParts, type Runtime } from "../../runtime/runtime.ts";
+import type { Program, Runtime } from "../../runtime/runtime.ts";
 import { writeBatch } from "../inputs.ts";
 import type { MicroOutputs } from "../step.ts";
 import type { TrainerState } from "../state.ts";
@@ -29,9 +29,14 @@ export interface SharedStepTold {
   readonly ranks: readonly RankWork[];
 }
 
-export interface SharedSteps extends Pick<Exchange, "moments" | "ownMoments" | "release"> {
-  /** Run this rank's part of a step, from 1; its schedule is written already. */
-  run(step: number): Promise<SharedStepTold>;
+export interface SharedSteps extends Pick<Exchange, "arrived" | "moments" | "ownMoments" | "release"> {
+  /**
+   * Run this rank's part of a step, from 1; its schedule is written already.
+   *
+   * @param follows whether the next step is run at once: the new parameters may then arrive behind its forward pass, and
+   *   whoever wants to look at them before must wait for `arrived`
+   */
+  run(step: number, follows: boolean): Promise<SharedStepTold>;
   restore(state: TrainerState): void;
   /** What `look` finds in the first microbatch of a step in which any rank finds something; it names the rank. */
   findNotFinite(step: number, look: () => Promise<string | undefined>): Promise<string | undefined>;
@@ -75,7 +80,7 @@ export function createSharedSteps(
     writeBatch(runtime, shared, batchOf(step - 1, index));
   };
   return {
-    async run(step) {
+    async run(step, follows) {
       collective.stepping(true);
       if (!ready) await exchange.start();
       ready = true;
@@ -84,23 +89,25 @@ export function createSharedSteps(
       for (let index = 0; index < share.accumulate; index++) {
         feed(step, index);
         const isLast = index === share.accumulate - 1;
-        await (isLast || shared.sendsEach ? exchange.run(micro) : runInParts(micro, () => collective.progress()));
+        await (isLast || shared.sendsEach ? exchange.run(micro) : exchange.add(micro));
         const [[loss = NaN], loadsNow] = await Promise.all([micro.read("loss"), micro.read("loads")]);
         losses.push(loss);
         for (const [layer, load] of loadsNow.entries())
           ownLoads[layer]!.forEach((sum, e) => void (ownLoads[layer]![e] = sum + load[e]!));
       }
       const { loss, loads: summed, ranks } = await tell(losses, ownLoads);
-      const { norm, squares } = await exchange.update(last, { loads: summed, limit });
-      if (step % COMPARE_EVERY === 0)
-        await expectSameParameters(runtime, mesh, trained, `the parameters after step ${step}`);
+      const compares = step % COMPARE_EVERY === 0;
+      const { norm, squares } = await exchange.update(last, { loads: summed, limit, behind: follows && !compares });
+      if (compares) await expectSameParameters(runtime, mesh, trained, `the parameters after step ${step}`);
       collective.stepping(false);
       return { loss, gradientNorm: norm, squares, expertLoad: summed.map((load) => [...load]), ranks };
     },
+    arrived: () => exchange.arrived(),
     moments: (to) => exchange.moments(to),
     ownMoments: () => exchange.ownMoments(),
     release: () => exchange.release(),
     async findNotFinite(step, look) {
+      await exchange.arrived();
       let found: string | undefined;
       // Ranks that share experts need each other: none looks at fewer microbatches.
       for (let index = 0; index < share.accumulate && (found === undefined || micro.waits); index++) {

@@ -1,7 +1,7 @@
 // Several ranks train one model as one process does that accumulates gradients.
 
 import { describe, expect, test } from "vitest";
-import type { Collective } from "../../../src/runtime/collective/collective.ts";
+import type { Collective, Pending } from "../../../src/runtime/collective/collective.ts";
 import type { Runtime } from "../../../src/runtime/runtime.ts";
 import { createParameters, parameterCount } from "../../../src/graph/parameters.ts";
 import { languageModel } from "../../../src/model/language-model.ts";
@@ -38,8 +38,13 @@ const trainAlone = (config: TrainingConfig, steps = STEPS): Promise<Trained> =>
   withTrainer(createTrainer(runtimes[0]!, config, tinyBatches(config)), (trainer) => trainOn(trainer, steps));
 
 /** Small buckets: parameters are cut, and several buckets are under way. */
-const trainerOf = (config: TrainingConfig, collective: Collective, runtime = runtimes[collective.rank]!): Trainer =>
-  createTrainer(runtime, config, tinyBatches(config), Object.assign({}, collective, { bucketBytes: 2048 }));
+const trainerOf = (
+  config: TrainingConfig,
+  collective: Collective,
+  { runtime = runtimes[collective.rank]!, bucketBytes = 2048 }: { runtime?: Runtime; bucketBytes?: number } = {},
+): Trainer => createTrainer(runtime, config, tinyBatches(config), Object.assign({}, collective, { bucketBytes }));
+/** More buckets than may be under way. */
+const MANY = { bucketBytes: 512 };
 
 const trainTogether = (config: TrainingConfig, size: number, steps = STEPS): Promise<Trained[]> =>
   onAll(createWorld(size, { deadline: 60 }), (collective) =>
@@ -69,6 +74,92 @@ describe.each([
     expect(ranks[0]!.results[1]!.instruments).toEqual(ranks[1]!.results[1]!.instruments);
     expect(ranks[0]!.results[2]!.ranks).toHaveLength(size);
   });
+});
+
+describe.each([
+  ["of dense layers", {}, { accumulate: 1 }],
+  ["of a mixture", mixture, { accumulate: 2 }],
+  ["with gradients added up", {}, { accumulate: 6 }],
+] as const)("parameters that arrive behind the next forward pass, %s", (_, changes, { accumulate }) => {
+  const config = { ...tinyTraining("mhc", changes), batch: 2, accumulate };
+  const together = (work: (trainer: Trainer) => Promise<unknown>): Promise<unknown[]> =>
+    onAll(createWorld(2, { deadline: 60 }), (collective) => withTrainer(trainerOf(config, collective, MANY), work));
+
+  test("have the same bits, whatever is asked for meanwhile", async () => {
+    const [early] = (await together(async (trainer) => {
+      await trainer.trainStep();
+      return await trainer.save();
+    })) as [TrainerState];
+    const askings: Readonly<Record<string, (trainer: Trainer) => unknown>> = {
+      nothing: () => undefined,
+      evaluate: (trainer) => trainer.evaluate(),
+      save: (trainer) => trainer.save(),
+      view: (trainer) => trainer.view({ for: 1 }),
+      viewOwn: (trainer) => trainer.viewOwn(),
+      findNotFinite: (trainer) => trainer.findNotFinite(),
+      generate: (trainer) => Array.fromAsync(trainer.generate([1, 2], { maxTokens: 3, random: () => 0.5 })),
+      instruments: (trainer) => trainer.trainStep({ instruments: true }),
+      restore: (trainer) => trainer.restore(early),
+    };
+    const trained = (follows: boolean): Promise<unknown[]> =>
+      together(async (trainer) => {
+        const told: unknown[] = [];
+        for (const [name, ask] of Object.entries(askings)) {
+          const { loss } = await trainer.trainStep({ ahead: follows ? {} : undefined });
+          told.push({ name, loss, answer: withoutTimes(await ask(trainer)) });
+        }
+        return [told, await trainer.save()];
+      });
+    expect(await trained(true)).toEqual(await trained(false));
+  });
+});
+
+/** What differs from time to time goes. */
+const withoutTimes = (value: unknown = null): unknown =>
+  JSON.parse(
+    JSON.stringify(value, (key, each: unknown) => {
+      if (key === "seconds" || key === "ranks" || key === "started") return undefined;
+      return ArrayBuffer.isView(each) ? [...new Uint8Array(each.buffer, each.byteOffset, each.byteLength)] : each;
+    }),
+  );
+
+test("where the next step follows, a step does not wait for the parameters", async () => {
+  const config = { ...tinyTraining("mhc"), batch: 2, accumulate: 1 };
+  const seen = await onAll(createWorld(2, { deadline: 60 }), async (collective) => {
+    let [begun, taken] = [0, 0];
+    const counting = Object.assign({}, collective, {
+      allGather(own: Float32Array, into: Float32Array): Pending {
+        const pending = collective.allGather(own, into);
+        if (!(own instanceof Float32Array)) return pending;
+        begun++;
+        let has = false;
+        const take = (): void => {
+          if (!has) taken++;
+          has = true;
+        };
+        const test = (): boolean => {
+          const come = pending.test();
+          if (come) take();
+          return come;
+        };
+        return { test, done: () => pending.done().then(take) };
+      },
+    });
+    return await withTrainer(trainerOf(config, counting, MANY), async (trainer) => {
+      await trainer.trainStep();
+      const whole = [begun, taken];
+      await trainer.trainStep({ ahead: {} });
+      const behind = [begun - whole[0]!, taken - whole[1]!];
+      await trainer.trainStep();
+      return { whole, behind, after: [begun, taken] };
+    });
+  });
+  for (const { whole, behind, after } of seen) {
+    expect(whole[0]).toBeGreaterThan(32);
+    expect(whole[1]).toBe(whole[0]);
+    expect(behind).toEqual([4, 0]);
+    expect(after).toEqual([3 * whole[0]!, 3 * whole[0]!]);
+  }
 });
 
 test("where nothing is clipped, the bits are those of one process that accumulates", async () => {
@@ -127,8 +218,9 @@ test("a runtime without parts or views takes part beside one that has them", asy
   const one = await trainAlone(config, 3);
   const reference = createReferenceRuntime();
   const [first, second] = await onAll(createWorld(2), (collective) =>
-    withTrainer(trainerOf(config, collective, collective.rank === 1 ? reference : runtimes[0]!), (trainer) =>
-      trainOn(trainer, 3),
+    withTrainer(
+      trainerOf(config, collective, { runtime: collective.rank === 1 ? reference : runtimes[0]! }),
+      (trainer) => trainOn(trainer, 3),
     ),
   );
   expect(losses(second!)).toEqual(losses(first!));
@@ -191,14 +283,17 @@ test("parameters that differ are found by their hash, on all ranks", async () =>
           values instanceof Float32Array && values.length > 100 ? values.map((x) => 1.5 * x) : values,
         ),
     };
-    return withTrainer(trainerOf(config, collective, collective.rank === 1 ? broken : runtime), async (trainer) => {
-      trainer.restore({ ...(await trainer.save()), step: COMPARE_EVERY - 2 });
-      await trainer.trainStep();
-      return await trainer.trainStep().then(
-        () => "nothing",
-        (error: unknown) => (error as Error).message,
-      );
-    });
+    return withTrainer(
+      trainerOf(config, collective, { runtime: collective.rank === 1 ? broken : runtime }),
+      async (trainer) => {
+        trainer.restore({ ...(await trainer.save()), step: COMPARE_EVERY - 2 });
+        await trainer.trainStep();
+        return await trainer.trainStep().then(
+          () => "nothing",
+          (error: unknown) => (error as Error).message,
+        );
+      },
+    );
   });
   for (const message of told)
     expect(message).toContain(`the parameters after step ${COMPARE_EVERY} must be the same on all ranks; rank`);
