@@ -117,8 +117,9 @@ export function createGathering(
         if (next) under.push(begin(next, own));
       };
       const first = async (many: number): Promise<void> => {
-        while (landed < many) {
-          const oldest = under[0]!;
+        for (;;) {
+          const oldest = under[0];
+          if (!oldest || landed >= many) return;
           await oldest.pending.done();
           // `move` may have taken it.
           if (under[0] === oldest) land();
