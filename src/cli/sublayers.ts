@@ -4,6 +4,7 @@ import { sum } from "../basics/numbers.ts";
 import { showCount } from "../basics/show.ts";
 import { alignCells, drawTable } from "../basics/table.ts";
 import { sizeOf } from "../graph/tensor.ts";
+import { iterates } from "../connections/mhc-options.ts";
 import { type ConnectionConfig, createConnection } from "../connections/table.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { sublayerConnections, type SublayerRole, sublayerRole, sublayerRuns } from "../model/overrides.ts";
@@ -41,9 +42,14 @@ export function sublayerRows(model: ModelConfig): SublayerRow[] {
   });
 }
 
-/** kind:option=value:option=value. */
-export function connectionText({ kind, ...options }: ConnectionConfig): string {
-  return [kind, ...Object.entries(options).map(([name, value]) => `${name}=${value}`)].join(":");
+/** kind:option=value:option=value, without those that change nothing. */
+export function connectionText(config: ConnectionConfig): string {
+  const { kind, ...options } = config;
+  const idle = kind === "mhc" && !iterates(config) ? "iterations" : undefined;
+  return [
+    kind,
+    ...Object.entries(options).flatMap(([name, value]) => (name === idle ? [] : [`${name}=${value}`])),
+  ].join(":");
 }
 
 /** One line when all sublayers are alike, else a table. */

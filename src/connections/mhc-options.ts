@@ -25,7 +25,7 @@ import { learnedSlack } from "./manifolds/learned-slack.ts";
 import { expectSupport, type ResidualMap } from "./manifolds/residual-map.ts";
 import { sinkhornAdaptiveMap } from "./manifolds/sinkhorn-adaptive.ts";
 import { expectTolerance, LEAST_TOLERANCE } from "../ops/sinkhorn-until.ts";
-import { iteratedMap, type ResidualMapName, residualMapNames } from "./manifolds/table.ts";
+import { iteratedMap, iteratedMaps, type ResidualMapName, residualMapNames } from "./manifolds/table.ts";
 
 /** The options of mHC. */
 export interface MhcOptions {
@@ -83,6 +83,17 @@ export type MhcConfig = Configuration<
   Omit<MhcOptions, "initialisation"> & { readonly initialisation?: InitialisationName },
   "streams" | "iterations"
 >;
+
+/**
+ * Whether `iterations` changes anything: every configuration has it, and beside other maps, or where H_res is not learned,
+ * it says nothing.
+ */
+export function iterates({
+  residualMap = "sinkhorn",
+  maps = "all",
+}: Pick<MhcOptions, "residualMap" | "maps">): boolean {
+  return iteratedMaps.includes(residualMap) && learnedMaps(maps).res;
+}
 
 /** The largest ε: a factor of e a sublayer. */
 const MOST_SLACK = 1;

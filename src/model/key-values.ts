@@ -45,9 +45,13 @@ export const keyValuesSchema: z.ZodType<KeyValuesConfig> = z.strictObject({
 
 /** What does not go with it, or undefined. */
 export function keyValuesMisfit({ connection }: KeyValuesConfig): string | undefined {
-  return connection.kind === "mhc" && connection.residualMap === "learned-slack"
-    ? "the residual map learned-slack is trained with a loss and a share of its own, which keys and values do not have; take another one"
-    : undefined;
+  if (connection.kind === "mhc" && connection.residualMap === "learned-slack")
+    return "the residual map learned-slack is trained with a loss and a share of its own, which keys and values do not have; take another one";
+  const collapseOf = (config: object): unknown => (config as { readonly collapse?: unknown }).collapse;
+  const collapse = collapseOf(connection);
+  return collapse === collapseOf(connectionSchema.parse({ kind: connection.kind }))
+    ? undefined
+    : `collapse is ${JSON.stringify(collapse)}, but streams of keys and values do not join at the end: the last layer reads them like any other; leave it out`;
 }
 
 /** Where the keys and values are after some attention layers; nowhere before the first. */

@@ -4,7 +4,7 @@
 // as --set. test/cli/report.test.ts checks that the command makes the same configuration again.
 
 import { shellWord } from "../basics/show.ts";
-import { iteratedMaps } from "../connections/manifolds/table.ts";
+import { iterates } from "../connections/mhc-options.ts";
 import { connectionOptions, defaultConnection } from "../connections/table.ts";
 import { presets } from "../model/config.ts";
 import { isMixed } from "../model/overrides.ts";
@@ -111,11 +111,9 @@ export function connectionChoice(
     ["iterations", 20],
   ]);
   const own = new Map<string, unknown>(Object.entries(connection));
-  const { residualMap } = Object.fromEntries(own);
-  const iterates = residualMap === undefined || (iteratedMaps as readonly unknown[]).includes(residualMap);
   const options = connectionOptions(connection.kind).filter((name) => {
-    // Every configuration stores iterations; the command line refuses them beside a map that has none.
-    if (name === "iterations" && !iterates) return false;
+    // The command line refuses them beside a map that has none.
+    if (name === "iterations" && connection.kind === "mhc" && !iterates(connection)) return false;
     const value = own.get(name);
     return value !== undefined && value !== (shared.get(name) ?? usual.get(name));
   });

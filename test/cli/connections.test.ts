@@ -42,6 +42,20 @@ test("every kind is a choice, and what inspect prints is one again", () => {
   }
 });
 
+test("iterations are told of where there are any", () => {
+  const iterations = 20;
+  for (const config of [
+    { kind: "mhc", streams: 4, iterations, residualMap: "identity" },
+    { kind: "mhc", streams: 4, iterations, maps: "pre-post" },
+  ] as const) {
+    expect(connectionText(config)).not.toContain("iterations");
+    expect(connectionOf(parseChoice(connectionText(config)))).toEqual(config);
+  }
+  expect(connectionText({ kind: "mhc", streams: 4, iterations, residualMap: "sinkhorn-implicit" })).toContain(
+    "iterations=20",
+  );
+});
+
 test("mistakes are told of, with what is allowed", () => {
   expect(() => parseChoices("residual,none")).toThrow('"none" is not a connection; use residual, hc, mhc,');
   expect(() => parseChoices("residual,residual")).toThrow("residual is listed twice. To compare two of one kind");

@@ -299,6 +299,12 @@ test("what cannot be is refused with the reason", () => {
   expect(problem({ keyValues: { connection: mhc }, valueResidual: true })).toMatch(/leave out one of the two/);
   const slack = { kind: "mhc", residualMap: "learned-slack" };
   expect(problem({ keyValues: { connection: slack } })).toMatch(/learned-slack/);
+  for (const connection of [
+    { kind: "mhc", collapse: "sum" },
+    { kind: "hc", collapse: "mean" },
+  ])
+    expect(problem({ keyValues: { connection } })).toMatch(/collapse is .*do not join/);
+  expect(problem({ keyValues: { connection: { kind: "hc", collapse: "sum" } } })).toBe("");
   const latent = { kind: "mla", rank: 7, rotarySize: 4, contentSize: 6, valueSize: 5 };
   expect(problem({ kvHeads: 2, attention: latent, headMixing: {} })).toBe(
     "headMixing: it does not go with latent attention",
