@@ -11,6 +11,7 @@ import { latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { type Change, expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limit.ts";
 import { planServing, type RunningModel } from "../planning/here/model-memory.ts";
+import { expectFree } from "../report/server/listen.ts";
 import type { Machine } from "../runtime/plan/machine.ts";
 import { inPrecision } from "../runtime/precision.ts";
 import { readChatTemplate } from "../serving/chat-template.ts";
@@ -37,6 +38,8 @@ export interface ServeApiOptions extends MachineOptions, MemoryOption, EngineOpt
 
 export async function serveApi(folder: string, options: ServeApiOptions): Promise<void> {
   await expectChosen(options);
+  expectPackages("page");
+  await expectFree(options);
   const { config: described } = openRunFolder(folder);
   const config = parseTrainingConfig(described, path.join(folder, "config.json"));
   const place = latestCheckpoint(folder, warn);
@@ -67,7 +70,6 @@ export async function serveApi(folder: string, options: ServeApiOptions): Promis
       vocabulary,
     };
     if (options.warmUp) {
-      expectPackages("page");
       say(`Answering requests of its own until the times no longer fall, for ${WARM_UP_SECONDS} s at most.`);
       await warmUp(served);
     }

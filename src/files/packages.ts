@@ -80,7 +80,7 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
   },
   page: { what: "live page", packages: ["hono", "@hono/node-server"], neededBy: "serve and --page need them" },
   chat: {
-    what: "a tokenizer's own chat template",
+    what: "chat templates of tokenizers",
     packages: ["@huggingface/jinja"],
     neededBy: "serve --api needs it for a run whose tokenizer has one",
   },

@@ -106,6 +106,9 @@ test("serve --api answers with a run's checkpoint, and at SIGTERM finishes what 
   await said("Answering requests of its own");
   const counts = await (await fetch(`${url}metrics`)).text();
   expect(counts).toContain("birkhoff_serve_written_tokens_total 0\n");
+  // Another is told so before it warms up.
+  const other = await run(place.folder, ["serve", "runs/served", "--api", "--port", new URL(url).port]);
+  expect(other).toMatchObject({ code: 1, stderr: expect.stringMatching(/^birkhoff: Port \d+ is taken, [^\n]*\n$/) });
   const ask = (body: object): Promise<Response> =>
     fetch(`${url}v1/completions`, {
       method: "POST",

@@ -1,7 +1,7 @@
 // Question: how does the live page's server start and stop?
 
 import type { Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { expectPackages } from "../../files/packages.ts";
 import type { ServerOptions } from "./routes.ts";
 
@@ -27,6 +27,20 @@ export async function listen({ port, ...options }: ListenOptions): Promise<PageS
     port: bound,
     close: () => close(),
   };
+}
+
+/**
+ * For a server that takes long to start: throw at once what would keep it from listening then.
+ *
+ * @throws Error that names another port when this one is taken
+ */
+export async function expectFree({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => reject(explained(error, host, port)));
+    server.listen(port, host, resolve);
+  });
+  await new Promise((resolve) => void server.close(resolve));
 }
 
 /** A server that listens. */
