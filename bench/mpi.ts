@@ -10,7 +10,8 @@
 //   mpi.overlap.step         On the same link, the step whose new parameters arrive behind the next forward pass, beside the
 //                            one that waits for them.
 //   mpi.overlap.hidden       The share of the gradients' messages that hides behind the backward pass, on a link of 400 Mbit/s
-//                            in each direction: the loopback of a network namespace, which root alone can make.
+//                            in each direction: the loopback of a network namespace, which root alone can make. With
+//                            `.bfloat16` they travel as that.
 
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -172,12 +173,19 @@ export function overSlowLink(line: readonly string[]): string[] {
 }
 
 /** What two ranks on the slow link answer; or why they cannot. */
-async function slowly(folder: string, what: string, rounds: number): Promise<Answer | string> {
+async function slowly(
+  folder: string,
+  what: string,
+  rounds: number,
+  more: readonly string[] = [],
+): Promise<Answer | string> {
   const line = launcher("--mpi", "openmpi");
   if (typeof line === "string") return line;
   const missing = noSlowLink();
   if (missing !== undefined) return missing;
-  return answerOf(await outputOf([...overSlowLink(line), peer("our-ranks.ts"), what, ...model(rounds)], folder));
+  return answerOf(
+    await outputOf([...overSlowLink(line), peer("our-ranks.ts"), what, ...model(rounds), ...more], folder),
+  );
 }
 
 const behind: Measure = async function* (folder, rounds, note) {
@@ -191,28 +199,28 @@ const behind: Measure = async function* (folder, rounds, note) {
       });
 };
 
-const overlap: Measure = async function* (folder, _rounds, note) {
-  const name = "mpi.overlap.hidden";
-  note("a microbatch, its gradients' messages, and both together");
-  const times = await slowly(folder, "overlap", OVERLAP_ROUNDS);
-  if (typeof times === "string") {
-    yield { name, skipped: times };
-    return;
-  }
-  // The least of each: what else the machine does only adds.
-  const [compute, messages, together] = [times.compute, times.messages, times.together].map((ms) => Math.min(...ms));
-  const hidden = compute! + messages! - together!;
-  const side = (label: string, value: number): Side => ({ label, value, unit: "ms", samples: OVERLAP_ROUNDS });
-  yield {
-    ...ratio(
-      name,
-      side("hidden: the microbatch and its messages, one after the other, less both together", hidden),
-      side("the shorter of the two", Math.min(compute!, messages!)),
-      { higher_is_better: true, bar: 0.9 },
-    ),
-    unit: "of the messages",
+const overlap = (name: string, precision: string): Measure =>
+  async function* (folder, _rounds, note) {
+    note("a microbatch, its gradients' messages, and both together");
+    const times = await slowly(folder, "overlap", OVERLAP_ROUNDS, ["--reduce", precision]);
+    if (typeof times === "string") {
+      yield { name, skipped: times };
+      return;
+    }
+    // The least of each: what else the machine does only adds.
+    const [compute, messages, together] = [times.compute, times.messages, times.together].map((ms) => Math.min(...ms));
+    const hidden = compute! + messages! - together!;
+    const side = (label: string, value: number): Side => ({ label, value, unit: "ms", samples: OVERLAP_ROUNDS });
+    yield {
+      ...ratio(
+        name,
+        side("hidden: the microbatch and its messages, one after the other, less both together", hidden),
+        side("the shorter of the two", Math.min(compute!, messages!)),
+        { higher_is_better: true, bar: 0.9 },
+      ),
+      unit: "of the messages",
+    };
   };
-};
 
 type Measure = (folder: string, rounds: number, note: (text: string) => void) => AsyncGenerator<Figure>;
 
@@ -220,7 +228,8 @@ const measures: readonly { readonly names: readonly string[]; readonly measure: 
   { names: ["mpi.scaling.two", "mpi.scaling.machine"], measure: scaling },
   { names: ["mpi.step.vs_torch_ddp"], measure: againstTorch },
   { names: ["mpi.overlap.step"], measure: behind },
-  { names: ["mpi.overlap.hidden"], measure: overlap },
+  { names: ["mpi.overlap.hidden"], measure: overlap("mpi.overlap.hidden", "float32") },
+  { names: ["mpi.overlap.hidden.bfloat16"], measure: overlap("mpi.overlap.hidden.bfloat16", "bfloat16") },
 ];
 
 export const mpi: Group = {

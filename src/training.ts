@@ -6,6 +6,7 @@ export {
   type OptimizerConfig,
   parseTrainingConfig,
   type RecomputeConfig,
+  type ReducePrecision,
   type Sharded,
   type ScheduleConfig,
   type TrainingConfig,

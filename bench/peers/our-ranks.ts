@@ -12,6 +12,7 @@
 import { parseArgs } from "node:util";
 import type { Collective, Pending } from "../../src/runtime/collective/collective.ts";
 import { openCollective } from "../../src/runtime/collective/open.ts";
+import { given } from "../../src/basics/given.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
@@ -26,7 +27,12 @@ import { modelOf, sizeOptions } from "../lib/sizes.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { ...sizeOptions, batch: { type: "string", default: "4" }, rounds: { type: "string", default: "8" } },
+  options: {
+    ...sizeOptions,
+    batch: { type: "string", default: "4" },
+    rounds: { type: "string", default: "8" },
+    reduce: { type: "string", default: "float32" },
+  },
 });
 
 /** Steps that follow each other; after the last, parameters are waited for. */
@@ -37,6 +43,7 @@ const runtime = await createWasmRuntime({ threads: Number(values.threads) });
 const model = modelOf(values);
 const config = parseTrainingConfig({
   name: "bench",
+  reducePrecision: values.reduce,
   data: { source: "-", vocabulary: model.vocabulary },
   model,
   batch: Number(values.batch) * collective.size,
@@ -108,21 +115,36 @@ async function measureOverlap(
   writeBatch(on, graph, ownBatches(inventedBatches(of), share)(0, 0));
   const nowhere: Pending = { test: () => true, done: () => Promise.resolve() };
   const begun: Pending[] = [];
-  const exchangeBy = (reduceScatter: Collective["reduceScatter"]): Exchange => {
-    const among = { ...ranks, reduceScatter };
-    return createExchange(on, { rows: among, data: among }, step, share.total);
+  const exchangeBy = (over: (pending: () => Pending) => Pending): Exchange => {
+    const among: Collective = {
+      ...ranks,
+      reduceScatter: (all, own) => over(() => ranks.reduceScatter(all, own)),
+      allToAll: (all, own) => over(() => ranks.allToAll(all, own)),
+    };
+    return createExchange(on, { rows: among, data: among }, step, {
+      total: share.total,
+      ...given({ reducePrecision: of.reducePrecision }),
+    });
   };
   const silent = exchangeBy(() => nowhere);
-  const talking = exchangeBy((all, own) => (begun.push(ranks.reduceScatter(all, own)), begun.at(-1)!));
+  const talking = exchangeBy((begin) => {
+    begun.push(begin());
+    return begun.at(-1)!;
+  });
   const arrived = async (): Promise<void> => {
     for (const each of begun.splice(0)) await each.done();
   };
-  const messages = step.layout.buckets.map(({ part }) => [new Float32Array(part * ranks.size), new Float32Array(part)]);
+  const narrow = of.reducePrecision === "bfloat16";
+  const messages = step.layout.buckets.map(({ part }) => [
+    new Float32Array((part * ranks.size) / (narrow ? 2 : 1)),
+    new Float32Array(narrow ? (part * ranks.size) / 2 : part),
+  ]);
   const result = { compute: [] as number[], messages: [] as number[], together: [] as number[] };
   const works = {
     compute: () => silent.run(micro),
     async messages() {
-      for (const [all, own] of messages) begun.push(ranks.reduceScatter(all!, own!));
+      for (const [all, own] of messages)
+        begun.push(narrow ? ranks.allToAll(all!, own!) : ranks.reduceScatter(all!, own!));
       await arrived();
     },
     async together() {

@@ -115,7 +115,7 @@ const fieldOf = (assignment: string): string => currentPath(assignment.split("="
 /** Options that are fields of the configuration under the same name, or under another. */
 const fieldOfOption: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
-    ["seed", "batch", "accumulate", "precision", "recompute", "sharded"].map((name) => [name, name]),
+    ["seed", "batch", "accumulate", "precision", "recompute", "sharded", "reducePrecision"].map((name) => [name, name]),
   ),
   optimizer: "optimizer.kind",
   warmup: "optimizer.warmup",
@@ -176,7 +176,12 @@ export function configFrom(
     },
     batch: options.batch,
     accumulate: options.accumulate,
-    ...given({ precision: options.precision, recompute: options.recompute, sharded: options.sharded }),
+    ...given({
+      precision: options.precision,
+      recompute: options.recompute,
+      sharded: options.sharded,
+      reducePrecision: options.reducePrecision,
+    }),
     steps,
     optimizer: {
       // AdamW is not named, as in runs that are older than the choice.

@@ -13,7 +13,13 @@ import { extensionsOf, parseSource, textExtensions } from "../data/corpus.ts";
 import { presets } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { alarmActions, type AlarmSetting } from "../training/alarms.ts";
-import { type RecomputeConfig, type Sharded, shardings } from "../training/config.ts";
+import {
+  type RecomputeConfig,
+  type ReducePrecision,
+  reducePrecisions,
+  type Sharded,
+  shardings,
+} from "../training/config.ts";
 import { optimizerEntry, type OptimizerKind, optimizerKinds } from "../training/optimizers/table.ts";
 import { type RuntimeChoice, runtimeChoices } from "../runtime/open.ts";
 import { type ComputePrecision, computePrecisions } from "../runtime/precision.ts";
@@ -160,6 +166,7 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly precision?: ComputePrecision;
   readonly recompute?: RecomputeConfig;
   readonly sharded?: Sharded;
+  readonly reducePrecision?: ReducePrecision;
   readonly optimizer?: OptimizerKind;
   readonly learningRate?: number;
   readonly warmup?: number;
@@ -295,6 +302,12 @@ export function trainingOptions(command: Command): Command {
         "--sharded <what>",
         "what several processes divide among them: moments, or gradients too, which are then sent after each microbatch (default: gradients where each has one microbatch, else moments; docs/clusters.md)",
       ).choices(shardings),
+    )
+    .addOption(
+      new Option(
+        "--reduce-precision <name>",
+        "as what several processes send each other gradients: bfloat16 halves their messages (default: float32)",
+      ).choices(reducePrecisions),
     )
     .option("--context <n>", "tokens in a sequence (default: the preset's)", wholeNumber(1, MOST_TOKENS))
     .addOption(

@@ -50,6 +50,7 @@ export function reproduceCommand(config: TrainingConfig): string {
       ? []
       : [["--recompute", config.recompute, undefined] as const]),
     ...(config.sharded === undefined ? [] : [["--sharded", config.sharded, undefined] as const]),
+    ["--reduce-precision", config.reducePrecision ?? "float32", "float32"],
     ["--optimizer", kind, "adamw"],
     ["--learning-rate", optimizer.learningRate, optimizerEntry(kind).usual.learningRate],
     ["--warmup", optimizer.warmup, Math.ceil(steps / 20)],

@@ -71,6 +71,10 @@ export const showSource = (source: DataConfig["source"]): string =>
 export type Sharded = "moments" | "gradients";
 export const shardings: readonly Sharded[] = ["moments", "gradients"];
 
+/** As what gradients travel between processes; see `TrainingConfig.reducePrecision`. */
+export type ReducePrecision = "float32" | "bfloat16";
+export const reducePrecisions: readonly ReducePrecision[] = ["float32", "bfloat16"];
+
 /** Sublayers between stored states, or their number with the least memory; "none" stores everything. */
 export type RecomputeConfig = "none" | "auto" | number;
 
@@ -94,6 +98,11 @@ export interface TrainingConfig {
    * one microbatch in a step, for then it costs nothing; else moments.
    */
   readonly sharded?: Sharded;
+  /**
+   * Of a training that several processes share: as what gradients travel. "bfloat16" halves their messages; they are rounded
+   * once before, and added up in float32. Absent as "float32".
+   */
+  readonly reducePrecision?: ReducePrecision;
   readonly steps: number;
   readonly optimizer: OptimizerConfig;
   /** Steps between evaluations on the validation text; the last step always has one. */
@@ -163,6 +172,7 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
     precision: z.enum(computePrecisions).exactOptional(),
     recompute: z.union([z.enum(["none", "auto"]), count()]).exactOptional(),
     sharded: z.enum(shardings).exactOptional(),
+    reducePrecision: z.enum(reducePrecisions).exactOptional(),
     steps: count(),
     optimizer: z.discriminatedUnion("kind", [adamw!, ...others]) as unknown as z.ZodType<OptimizerConfig>,
     evaluateEvery: count(),

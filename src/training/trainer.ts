@@ -172,6 +172,7 @@ export function createTrainer(
     createSharedSteps(runtime, mesh, batches, {
       ...programs.shared,
       limit: fixedLimit(optimizer.clip),
+      reducePrecision: config.reducePrecision,
       micro,
       last,
     });

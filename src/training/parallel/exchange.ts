@@ -16,12 +16,14 @@
 
 import { createPool } from "../../basics/pool.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
-import type { Collective, Pending } from "../../runtime/collective/collective.ts";
+import type { Collective } from "../../runtime/collective/collective.ts";
 import type { TensorValues } from "../../runtime/program.ts";
 import { type Program, type ProgramPart, type Runtime, runWhole } from "../../runtime/runtime.ts";
 import { createBetweenGpus } from "./between-gpus.ts";
 import { type Arrivals, createGathering, MOST_UNDER_WAY } from "./gathering.ts";
+import type { TrainingConfig } from "../config.ts";
 import type { Mesh } from "./mesh.ts";
+import { type Reducing, reduceNarrow } from "./narrow.ts";
 import { restoreTensors } from "../restore.ts";
 import type { SavedTensor, TensorPiece, TrainerState } from "../state.ts";
 import type { OwnBucket } from "./own-layout.ts";
@@ -74,7 +76,7 @@ interface Reduction {
   readonly bucket: OwnBucket;
   readonly whole: Float32Array;
   readonly own: Float32Array;
-  readonly pending: Pending;
+  readonly reducing: Reducing;
   /** Whether it is added to what is there. */
   readonly adds: boolean;
 }
@@ -91,19 +93,23 @@ export type Exchanged = Omit<SharedStep, "tokens" | "targets" | "weights" | "sch
 /**
  * @param rows all ranks that learn from rows
  * @param data those of them that have the same part of the experts; all, where each has all experts
- * @param total microbatches whose gradients are added up
+ * @param options `total`: microbatches whose gradients are added up; `reducePrecision`: as what gradients travel
  * @param everySquare the squares of the whole model's parameters from those of these, where others have the rest
  */
 export function createExchange(
   runtime: Runtime,
   { rows, data }: Pick<Mesh, "rows" | "data">,
   exchanged: Exchanged,
-  total: number,
+  { total, reducePrecision = "float32" }: { readonly total: number } & Pick<TrainingConfig, "reducePrecision">,
   everySquare: (own: readonly number[]) => Promise<readonly number[]> = (own) => Promise.resolve(own),
 ): Exchange {
   const { trained, layout, sums, shards, clip, loads, kept, replicated } = exchanged;
   const { buckets } = layout;
   const gpus = createBetweenGpus(runtime, { rows, data }, exchanged, total);
+  if (gpus && reducePrecision !== "float32")
+    throw new Error(
+      `reducePrecision is ${reducePrecision}, but between GPUs gradients travel as float32; leave it out, or take --exchange messages.`,
+    );
   /** Whether gradients have been sent between the GPUs since the last update. */
   let sentBetween = false;
   const ranksOf = ({ among }: OwnBucket): Collective => (among === "rows" ? rows : data);
@@ -175,7 +181,12 @@ export function createExchange(
       }),
     );
 
-  const settle = ({ bucket, whole, own, adds }: Reduction): void => {
+  const reduce = (ranks: Collective, whole: Float32Array, own: Float32Array): Reducing =>
+    reducePrecision === "bfloat16"
+      ? reduceNarrow(ranks, whole, own, pool)
+      : { pending: ranks.reduceScatter(whole, own), finish: () => undefined };
+  const settle = ({ bucket, whole, own, adds, reducing: { finish } }: Reduction): void => {
+    finish();
     for (const { at, length, group, place } of bucket.pieces) {
       const into = gradients![group]!.values.subarray(place, place + length);
       if (adds) for (let i = 0; i < length; i++) into[i] = into[i]! + own[at + i]!;
@@ -187,7 +198,8 @@ export function createExchange(
   /** Settle the oldest until so many are under way, and those that have come. */
   const settleUntil = async (most: number): Promise<void> => {
     while (reducing.length > 0) {
-      const [{ pending }] = reducing as [Reduction];
+      const [oldest] = reducing as [Reduction];
+      const { pending } = oldest.reducing;
       if (!pending.test()) {
         if (reducing.length <= most) return;
         await pending.done();
@@ -214,7 +226,7 @@ export function createExchange(
         for (; next < buckets.length && left.get(buckets[next]!) === 0; next++) {
           const bucket = buckets[next]!;
           const [whole, own] = [staged.get(bucket)!, pool.take(bucket.part)];
-          reducing.push({ bucket, whole, own, pending: ranksOf(bucket).reduceScatter(whole, own), adds });
+          reducing.push({ bucket, whole, own, reducing: reduce(ranksOf(bucket), whole, own), adds });
         }
       },
       missing: () => trained.flatMap((_, index) => (sent.has(index) ? [] : [index])).reverse(),

@@ -4,12 +4,14 @@
 // order of the microbatches, as one process adds it. Now and then the ranks compare a hash of their parameters, which
 // must be the same bit for bit.
 
+import { given } from "../../basics/given.ts";
 import type { Batches } from "../../data/batches.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import type { Parameter } from "../../graph/parameters.ts";
 import { gatherTexts } from "../../runtime/collective/texts.ts";
 import type { TensorValues } from "../../runtime/program.ts";
 import type { Program, Runtime } from "../../runtime/runtime.ts";
+import type { TrainingConfig } from "../config.ts";
 import { writeBatch } from "../inputs.ts";
 import type { MicroOutputs } from "../step.ts";
 import type { TrainerState } from "../state.ts";
@@ -53,6 +55,7 @@ export function createSharedSteps(
     step: shared,
     share,
     limit,
+    reducePrecision,
     micro,
     last,
   }: {
@@ -60,13 +63,15 @@ export function createSharedSteps(
     readonly share: Share;
     /** The largest norm that is not clipped. */
     readonly limit: number;
+    /** As what gradients travel. Default: float32 */
+    readonly reducePrecision?: TrainingConfig["reducePrecision"] | undefined;
     readonly micro: Program<MicroOutputs>;
     readonly last: Program;
   },
 ): SharedSteps {
   const { trained, loads } = shared;
   const { rows: collective } = mesh;
-  const exchange = createExchange(runtime, mesh, shared, share.total);
+  const exchange = createExchange(runtime, mesh, shared, { total: share.total, ...given({ reducePrecision }) });
   const batchOf = ownBatches(batches, share);
   const experts = loads.map(({ shape }) => sizeOf(shape));
   const tell = createTelling(collective, {

@@ -186,6 +186,27 @@ test.each(["moments", "gradients"] as const)("what is sharded changes only memor
   for (const [index, loss] of losses(first!).entries()) expect(Math.abs(loss - losses(one)[index]!)).toBeLessThan(1e-5);
 });
 
+test.each([
+  ["of dense layers", {}, 2],
+  ["added up before", {}, 6],
+  ["of a mixture", mixture, 2],
+  ["of whole matrices", { optimizer: { kind: "muon" } }, 2],
+] as const)(
+  "gradients that travel as bfloat16, %s, give the same bits on all ranks, near those of float32",
+  async (_, changes, accumulate) => {
+    const config = { ...tinyTraining("mhc", changes), batch: 2, accumulate };
+    const one = await trainAlone(config, 5);
+    const [first, second] = await trainTogether({ ...config, reducePrecision: "bfloat16" }, 2, 5);
+    expect(losses(second!)).toEqual(losses(first!));
+    expect(second!.state).toEqual(first!.state);
+    const [again] = await trainTogether({ ...config, reducePrecision: "bfloat16" }, 2, 5);
+    expect(again!.state).toEqual(first!.state);
+    expect(losses(first!)).not.toEqual(losses(one));
+    for (const [index, loss] of losses(first!).entries())
+      expect(Math.abs(loss - losses(one)[index]!)).toBeLessThan(5e-3);
+  },
+);
+
 test("where gradients are sharded, a rank has no room for all of them", () => {
   const config = { ...tinyTraining("mhc"), batch: 2, accumulate: 4 };
   const { machine } = runtimes[0]!;

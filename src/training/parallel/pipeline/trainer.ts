@@ -5,6 +5,7 @@
 // Between steps it answers what any trainer does. Instruments are read by all stages together, and so are
 // the scores of the next token of a text.
 
+import { given } from "../../../basics/given.ts";
 import type { Batches } from "../../../data/batches.ts";
 import { type Parameter, parameterCount, trainedParameters } from "../../../graph/parameters.ts";
 import { byteSize, sizeOf, type Tensor } from "../../../graph/tensor.ts";
@@ -91,7 +92,13 @@ export function createPipelinedTrainer(
       return NaN;
     });
   };
-  const exchange = createExchange(runtime, holders, shared, share.total, everyNumber);
+  const exchange = createExchange(
+    runtime,
+    holders,
+    shared,
+    { total: share.total, ...given({ reducePrecision: config.reducePrecision }) },
+    everyNumber,
+  );
   const batchOf = ownBatches(batches, share);
   const tell = createTelling(world, {
     total: share.total,
