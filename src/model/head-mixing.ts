@@ -21,6 +21,7 @@
 //
 // Legend: N tokens, C channels, H query heads, K key heads, G = H / K, D columns of a head, S logits of a matrix.
 
+import { given } from "../basics/given.ts";
 import { z } from "zod";
 import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/bounds.ts";
 import { count } from "../basics/schemas.ts";
@@ -134,8 +135,19 @@ function mixingMatrices(
   };
 }
 
+/** The matrices by which heads mix, where they do: of values [N, K, K], of logits [N, H, H]. */
+export interface HeadMatrices {
+  readonly values?: Tensor;
+  readonly logits?: Tensor;
+}
+
 /** Attention whose heads mix: [B, T, (H + 2K) D] as `attend` takes it, and the block's input [N, C] → [B, T, H D]. */
-export type MixedAttend = (qkv_BTE: Tensor, x_NC: Tensor, attend: Attending["attend"], layer: number) => Tensor;
+export type MixedAttend = (
+  qkv_BTE: Tensor,
+  x_NC: Tensor,
+  attend: Attending["attend"],
+  layer: number,
+) => { readonly mixed_BTC: Tensor; readonly matrices: HeadMatrices };
 
 /**
  * The head mixing of one layer.
@@ -156,11 +168,17 @@ export function headMixing(parameters: ParameterSet, config: HeadMixingConfig, s
       slice(qkv_BTE, 2, queries, keys),
       slice(qkv_BTE, 2, queries + keys, values),
     ];
-    const v_BTE = ofValues ? mixValues(own_BTE, ofValues(x_NC), kvHeads) : own_BTE;
-    if (!ofLogits) return attend(concat([q_BTE, k_BTE, v_BTE], 2), { heads, kvHeads, headSize: D }, layer);
-    const mixed_BTE = mixQueries(q_BTE, ofLogits(x_NC), { heads, kvHeads });
+    const [M_NKK, M_NHH] = [ofValues?.(x_NC), ofLogits?.(x_NC)];
+    const v_BTE = M_NKK ? mixValues(own_BTE, M_NKK, kvHeads) : own_BTE;
+    const matrices = given({ values: M_NKK, logits: M_NHH });
+    if (!M_NHH) {
+      const packed_BTE = concat([q_BTE, k_BTE, v_BTE], 2);
+      return { mixed_BTC: attend(packed_BTE, { heads, kvHeads, headSize: D }, layer), matrices };
+    }
+    const mixed_BTE = mixQueries(q_BTE, M_NHH, { heads, kvHeads });
     const together: Heads = { heads, kvHeads: 1, headSize: kvHeads * D, scale: 1 / Math.sqrt(D) };
-    return ownValues(attend(concat([mixed_BTE, k_BTE, v_BTE], 2), together, layer), { heads, kvHeads });
+    const seen_BTE = attend(concat([mixed_BTE, k_BTE, v_BTE], 2), together, layer);
+    return { mixed_BTC: ownValues(seen_BTE, { heads, kvHeads }), matrices };
   };
 }
 

@@ -26,7 +26,7 @@ import { slice } from "../ops/slice.ts";
 import { swiglu } from "../ops/swiglu.ts";
 import { type Attending, wholeSequences } from "./attending.ts";
 import type { ModelConfig } from "./config.ts";
-import { headMixing } from "./head-mixing.ts";
+import { type HeadMatrices, headMixing } from "./head-mixing.ts";
 import { DEVIATION, outputDeviation } from "./initial.ts";
 import { type CarriedKeyValues, carryKeyValues } from "./key-values.ts";
 import { latentAttentionBlock, rotarySize } from "./latent-attention.ts";
@@ -43,6 +43,8 @@ export interface ObservedSublayer extends Omit<SublayerResult, "state"> {
   readonly read_NC: Tensor;
   /** What the block returns, [N, C]. */
   readonly result_NC: Tensor;
+  /** How its heads mix, where they do. */
+  readonly heads?: HeadMatrices;
 }
 
 /** What a model computes from tokens before it scores the vocabulary. */
@@ -149,11 +151,12 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet, sha
     const block = make(sublayerParameters);
     return (state: State, context: SequenceContext): SublayerResult & ObservedSublayer =>
       scope(`layers.${index >> 1}.${sublayerRole(index)}`, () => {
-        let seen: Pick<ObservedSublayer, "read_NC" | "result_NC"> | undefined;
+        let seen: Pick<ObservedSublayer, "read_NC" | "result_NC" | "heads"> | undefined;
         const observed = (read_NC: Tensor): Tensor => {
           const normal_NC = rmsNorm(read_NC, weight_C, normEpsilon);
+          context.heads = undefined;
           const result_NC = keep(() => block(normal_NC, context));
-          seen = { read_NC, result_NC };
+          seen = { read_NC, result_NC, ...given({ heads: context.heads }) };
           return result_NC;
         };
         const result = wiring.apply(state, observed, context.adjustments[index], sequencesOf(context, layers + index));
@@ -246,6 +249,8 @@ interface SequenceContext extends CarriedKeyValues {
   readonly routing: Routing[];
   /** The values of the first attention layer, [B, T, kvHeads · headSize], after it was built. */
   firstValues?: Tensor;
+  /** Of the attention layer that was built last. */
+  heads?: HeadMatrices | undefined;
 }
 
 /** Columns of the zeros that stand for queries and keys. */
@@ -285,9 +290,9 @@ function attentionBlock(parameters: ParameterSet, config: ModelConfig, layer: nu
     const qkv_NE = carry?.(own_NE, context, sequencesOf(context, 3 * config.layers + layer)) ?? own_NE;
     const turned_BTE = rotary(reshape(qkv_NE, [batch, length, packed]), angles, { heads: heads + kvHeads, headSize });
     const given_BTE = withValues?.(turned_BTE, context) ?? turned_BTE;
-    const mixed_BTC =
-      mixed?.(given_BTE, x_NC, attending.attend, layer) ??
-      attending.attend(given_BTE, { heads, kvHeads, headSize }, layer);
+    const mixture = mixed?.(given_BTE, x_NC, attending.attend, layer);
+    context.heads = mixture?.matrices;
+    const mixed_BTC = mixture?.mixed_BTC ?? attending.attend(given_BTE, { heads, kvHeads, headSize }, layer);
     return matmul(reshape(mixed_BTC, [batch * length, width]), output_CC);
   };
 }

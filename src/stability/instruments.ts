@@ -189,6 +189,37 @@ const instruments = {
     of: "all",
     column: { table: "blocks", head: "returns (RMS)", digits: 4 },
   },
+  headRowError: {
+    title: "Row error of heads",
+    about:
+      "largest |row sum − 1| of any token's matrix by which heads mix values or scores; null where heads do not mix",
+    shape: "gaps",
+    of: "all",
+    column: { table: "blocks", head: "heads: row error", digits: "small" },
+    scalars: [{ take: "largest", tensorboard: "heads/row_error_max" }],
+  },
+  headColumnError: {
+    title: "Column error of heads",
+    about: "the same of columns",
+    shape: "gaps",
+    of: "all",
+    column: { table: "blocks", head: "col error", digits: "small" },
+    scalars: [{ take: "largest", tensorboard: "heads/column_error_max" }],
+  },
+  headSecond: {
+    title: "Second eigenvalue of heads",
+    about: "token mean of |λ₂| of these matrices: how much of what heads differ by is kept",
+    shape: "gaps",
+    of: "all",
+    column: { table: "blocks", head: "|λ₂|", digits: 3 },
+  },
+  headOwn: {
+    title: "Own share of heads",
+    about: "token mean of tr M / n: 1 where each of n heads keeps its own, 1/n where all get the mean",
+    shape: "gaps",
+    of: "all",
+    column: { table: "blocks", head: "own share", digits: 3 },
+  },
   gradient: {
     title: "Gradient norm",
     about:

@@ -15,6 +15,7 @@ import type { LanguageModel, ObservedSublayer } from "../model/language-model.ts
 import { sumSquares } from "../ops/sum-squares.ts";
 import { batchedMatmul } from "../ops/batched-matmul.ts";
 import { type Runtime, runWhole } from "../runtime/runtime.ts";
+import { type HeadUse, measureHeads } from "../stability/heads.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { measureMixing, type ObservedMixing } from "../stability/measure.ts";
 
@@ -53,16 +54,23 @@ export function createObserver(runtime: Runtime, model: LanguageModel, length: n
 
 /** What is looked at of each sublayer. */
 export const observedOf = (sublayers: readonly ObservedSublayer[]): ObservedOutputs[] =>
-  sublayers.map(({ coefficients, streams, logits, read_NC, result_NC }) => ({
+  sublayers.map(({ coefficients, streams, logits, read_NC, result_NC, heads }) => ({
     activation: sumSquares(read_NC),
     blockOutput: sumSquares(result_NC),
     coefficients,
     logits,
     products: streams && batchedMatmul(streams, streams, { transposeB: true }),
+    headValues: heads?.values,
+    headLogits: heads?.logits,
   }));
 
+/** Sums of squares, which every sublayer has, and what some have. */
+const always = ["activation", "blockOutput"] as const;
+const sometimes = ["coefficients", "logits", "products", "headValues", "headLogits"] as const;
+export const observedFields: readonly (keyof ObservedOutputs)[] = [...always, ...sometimes];
+
 export type ObservedOutputs = Readonly<
-  Record<"activation" | "blockOutput", Tensor> & Record<"coefficients" | "logits" | "products", Tensor | undefined>
+  Record<(typeof always)[number], Tensor> & Record<(typeof sometimes)[number], Tensor | undefined>
 >;
 
 /** How many numbers a sublayer reads and returns. */
@@ -80,6 +88,9 @@ export interface SeenSublayer {
   readonly coefficients?: ArrayLike<number>;
   readonly logits?: ArrayLike<number>;
   readonly products?: ArrayLike<number>;
+  /** How its heads mix values, [T, kvHeads, kvHeads], and scores, [T, heads, heads]. */
+  readonly headValues?: ArrayLike<number>;
+  readonly headLogits?: ArrayLike<number>;
 }
 
 /** The instruments of a forward pass. @param seen all sublayers, in order of depth */
@@ -92,5 +103,27 @@ export function instrumentsOf(config: ModelConfig, seen: readonly SeenSublayer[]
     ...measureMixing(mixing, seen.length, length),
     activation: seen.map(({ activation, readSize }) => Math.sqrt((activation[0] ?? NaN) / readSize)),
     blockOutput: seen.map(({ blockOutput, resultSize }) => Math.sqrt((blockOutput[0] ?? NaN) / resultSize)),
+    ...headInstruments(config, seen),
+  };
+}
+
+type HeadInstruments = Pick<Instruments, "headRowError" | "headColumnError" | "headSecond" | "headOwn">;
+
+/** Those of sublayers whose heads mix; none where no heads do. */
+function headInstruments({ heads, kvHeads }: ModelConfig, seen: readonly SeenSublayer[]): HeadInstruments {
+  const uses = seen.map(({ headValues, headLogits }) => {
+    const matrices = [
+      ...(headValues ? [[headValues, kvHeads] as const] : []),
+      ...(headLogits ? [[headLogits, heads] as const] : []),
+    ];
+    return matrices.length > 0 ? measureHeads(matrices) : undefined;
+  });
+  if (uses.every((use) => use === undefined)) return {};
+  const each = (name: keyof HeadUse): (number | null)[] => uses.map((use) => use?.[name] ?? null);
+  return {
+    headRowError: each("rowError"),
+    headColumnError: each("columnError"),
+    headSecond: each("second"),
+    headOwn: each("own"),
   };
 }

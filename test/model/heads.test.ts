@@ -67,7 +67,8 @@ describe.each([
     const make = (runtime: SynchronousRuntime) => {
       const parameters = createParameters();
       const outputs = {
-        y: headMixing(parameters, config, { width: WIDTH, heads: H, kvHeads: K })(qkv, x, wholeSequences.attend, 0),
+        y: headMixing(parameters, config, { width: WIDTH, heads: H, kvHeads: K })(qkv, x, wholeSequences.attend, 0)
+          .mixed_BTC,
         ...Object.fromEntries(parameters.all.map(({ name, tensor }) => [name, tensor])),
       };
       return computed(runtime, { outputs, parameters }, [
@@ -154,7 +155,7 @@ test("every set of matrices that is not refused mixes heads, dynamic and static"
     expect(refused === undefined, config.map).toBe(config.map !== "learned-slack");
     if (refused !== undefined) continue;
     const parameters = createParameters();
-    const y = headMixing(parameters, config, sizes)(qkv, x, wholeSequences.attend, 0);
+    const { mixed_BTC: y } = headMixing(parameters, config, sizes)(qkv, x, wholeSequences.attend, 0);
     const inputs = [[qkv, draw(N * 3 * WIDTH, 5)] as const, [x, draw(N * WIDTH, 6)] as const];
     const [exact, fast] = [createReferenceRuntime(), wasm].map(
       (runtime) => computed(runtime, { outputs: { y }, parameters }, inputs)["y"]!,

@@ -6,14 +6,12 @@
 import type { ModelConfig } from "../../../model/config.ts";
 import { floatsOf } from "../../../runtime/program.ts";
 import type { Instruments } from "../../../stability/instruments.ts";
-import { instrumentsOf, type SeenSublayer, sizesOf } from "../../observe.ts";
+import { instrumentsOf, observedFields, type SeenSublayer, sizesOf } from "../../observe.ts";
 import type { SavedTensor } from "../../state.ts";
 import type { Mesh } from "../mesh.ts";
 import { passForward } from "./forward.ts";
 import { gatherTensors } from "./gather.ts";
 import type { StagePrograms } from "./programs.ts";
-
-const fields = ["activation", "blockOutput", "coefficients", "logits", "products"] as const;
 
 /** All ranks of the mesh call it at once, with the same tokens. */
 export async function observeStages(
@@ -34,7 +32,7 @@ export async function observeStages(
       for (const [at, seen] of (await program.read("sublayers")).entries()) {
         const { readSize, resultSize } = sizesOf(observed[at]!);
         keep(from + at, "sizes", [readSize, resultSize]);
-        for (const field of fields) {
+        for (const field of observedFields) {
           const values = seen[field];
           if (values) keep(from + at, field, floatsOf(values));
         }
@@ -45,7 +43,7 @@ export async function observeStages(
   const all = new Map((await gatherTensors(mesh.pipeline, own)).map(({ name, data }) => [name, data]));
   const seen = Array.from({ length: 2 * config.layers }, (_, index) => {
     const [readSize = NaN, resultSize = NaN] = all.get(`${index} sizes`) ?? [];
-    const values = fields.flatMap((field) => {
+    const values = observedFields.flatMap((field) => {
       const found = all.get(`${index} ${field}`);
       return found ? [[field, found] as const] : [];
     });
