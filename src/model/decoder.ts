@@ -7,7 +7,7 @@
 // The cache is a pool of blocks of B positions, and a table says which blocks hold the text of a slot. A slot has blocks
 // of its own to begin with; blocks.ts lets texts with a common beginning share them.
 //
-// Programs are compiled when first needed, for numbers of rows that are powers of two; the rest is padding.
+// Programs are compiled when first needed, usually for numbers of rows that are powers of two; the rest is padding.
 // The most recently used programs are kept.
 
 import { powerOfTwo } from "../basics/numbers.ts";
@@ -59,8 +59,11 @@ export interface Decoder {
 /** Positions of a block. */
 export const BLOCK = 16;
 
-/** A prompt can need one program for each power of two; more are needed only when texts end one by one. */
-export const KEPT_PROGRAMS = 16;
+/**
+ * A prompt can need one program for each power of two, more are needed only when texts end one by one; a server has one for
+ * each of its shapes (serving/shapes.ts), 20 at most.
+ */
+export const KEPT_PROGRAMS = 24;
 
 interface Compiled {
   /** The number of rows, padding included. */
@@ -167,6 +170,8 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
         };
       program.run();
       const scores = scoresOf(program);
+      // What goes wrong meanwhile is told to whoever asks for them.
+      if (scores instanceof Promise) scores.catch(() => undefined);
       return () => scores;
     },
     prepare: (rows, wanted) => void compiled(rows, wanted),

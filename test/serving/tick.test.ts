@@ -2,6 +2,8 @@
 
 import { expect, test } from "vitest";
 import { planTick, type Wishing } from "../../src/model/tick.ts";
+import { KEPT_PROGRAMS } from "../../src/model/decoder.ts";
+import { shapesFor } from "../../src/serving/engine.ts";
 import { servingShapes, type TimedShape } from "../../src/serving/shapes.ts";
 
 /** Runs of 1, 2, 4, … 64 rows; those of more than 16 give scores for 16 or for all. */
@@ -9,6 +11,17 @@ const shapesOf = (msOf: (rows: number) => number): TimedShape[] =>
   [1, 2, 4, 8, 16, 32, 64].flatMap((size) =>
     [...(size > 16 ? [16] : []), size].map((wanted) => ({ size, wanted, ms: msOf(size) })),
   );
+test("a decoder keeps a program of every shape, however many texts a server writes", () => {
+  for (let slots = 1; slots <= 256; slots++) {
+    const shapes = shapesFor(slots);
+    expect(shapes.length).toBeLessThanOrEqual(KEPT_PROGRAMS);
+    expect(shapes.at(-1)).toEqual({ size: shapes.at(-1)!.size, wanted: shapes.at(-1)!.size });
+    expect(shapes.some(({ size, wanted }) => size >= slots && wanted >= slots)).toBe(true);
+    for (const [index, { size }] of shapes.entries())
+      if (index > 0) expect(size).toBeGreaterThanOrEqual(shapes[index - 1]!.size);
+  }
+});
+
 const linear = servingShapes(
   shapesOf((rows) => 0.5 + 0.35 * rows),
   1.6,
