@@ -25,10 +25,13 @@ function argsOf(more: object): string[] {
   return Object.entries(all).flatMap(([name, value]) => [`--${name}`, `${value}`]);
 }
 
-const ours = (connection: string, clients: number, threads: number): Entrant => ({
+/** Milliseconds between two pieces of an answer, where there is a pace. */
+const PACE = 4;
+
+const ours = (connection: string, clients: number, threads: number, pace = 0): Entrant => ({
   ours: true,
   script: new URL("peers/our-serve.ts", import.meta.url),
-  args: argsOf({ connection, clients, threads }),
+  args: argsOf({ connection, clients, threads, pace }),
   threads,
 });
 
@@ -51,6 +54,7 @@ const entrants: Readonly<Record<string, Entrant>> = {
         [`birkhoff ${connection}, ${clients}`, ours(connection, clients, THREADS)] as const,
         [`${asItStarts(connection)}, ${clients}`, ours(connection, clients, USUAL_THREADS)] as const,
       ]),
+      [`birkhoff residual, pieces of ${PACE} ms, ${clients}`, ours("residual", clients, THREADS, PACE)],
       [`transformers, ${clients}`, theirs(clients)],
     ]),
   ),
@@ -100,6 +104,12 @@ const comparisons: readonly Comparison[] = CLIENTS.flatMap((clients) => [
     [`birkhoff residual, ${clients}`, throughput],
     [`transformers, ${clients}`, throughput],
     { higher_is_better: true, ...given({ bar: clients === 16 ? 3 : undefined }) },
+  ),
+  compare(
+    `serve.throughput.c${clients}.paced.vs_transformers`,
+    [`birkhoff residual, pieces of ${PACE} ms, ${clients}`, throughput],
+    [`transformers, ${clients}`, throughput],
+    { higher_is_better: true },
   ),
   compare(
     `serve.throughput.c${clients}.mhc.vs_residual`,
@@ -156,7 +166,7 @@ function check(results: ReadonlyMap<string, Result>): void {
   const sizes = new Map<number, string>();
   for (const [name, { hello, replies }] of results) {
     if (name === LOOP) continue;
-    const expected = TEXT.turns * TEXT.written * Number(name.split(", ")[1]);
+    const expected = TEXT.turns * TEXT.written * Number(name.split(", ").at(-1));
     for (const { written } of replies)
       if (written !== expected) throw new Error(`${name} wrote ${written} tokens instead of ${expected}.`);
     if (!name.includes("mhc")) sizes.set(hello.parameters!, name);

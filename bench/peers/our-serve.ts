@@ -34,6 +34,7 @@ const { values } = parseArgs({
     written: { type: "string", default: "64" },
     turns: { type: "string", default: "1" },
     warm: { type: "string", default: "0" },
+    pace: { type: "string", default: "0" },
   },
 });
 
@@ -66,7 +67,12 @@ async function start(): Promise<Work> {
     vocabulary,
   };
   await warmUp(served);
-  const { url, stop } = await listenForApi(served, { host: "127.0.0.1", port: 0, deadline: 600 });
+  const { url, stop } = await listenForApi(served, {
+    host: "127.0.0.1",
+    port: 0,
+    deadline: 600,
+    pace: Number(values.pace),
+  });
 
   const crowd = new Worker(new URL("serve-clients.ts", import.meta.url));
   const ask = async (asked: Asked): Promise<readonly Read[]> => {

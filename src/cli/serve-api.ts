@@ -31,6 +31,7 @@ export interface ServeApiOptions extends MachineOptions, MemoryOption, EngineOpt
   readonly port: number;
   readonly key: string | undefined;
   readonly deadline: number;
+  readonly pace: number;
   readonly drain: number;
   readonly warmUp: boolean;
   readonly json?: boolean;

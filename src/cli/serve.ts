@@ -32,6 +32,7 @@ interface ServeOptions extends MachineOptions, MemoryOption {
   readonly slots: number;
   readonly queue: number;
   readonly stretch: number;
+  readonly pace: number;
   readonly deadline: number;
   readonly drain: number;
   readonly warmUp: boolean;
@@ -44,6 +45,7 @@ const apiOptions = [
   "slots",
   "queue",
   "stretch",
+  "pace",
   "deadline",
   "drain",
   "warmUp",
@@ -79,6 +81,12 @@ export const serveCommand: Command = memoryOption(machineOptions(new Command("se
   .option("--slots <n>", "of --api: texts that are written at a time", wholeNumber(1, 256), 16)
   .option("--queue <n>", "of --api: texts that may wait; more are refused (429)", wholeNumber(0, 4096), 128)
   .option("--stretch <v>", "of --api: how many times as long prompts may make a token of another text", stretch, 1.5)
+  .option(
+    "--pace <ms>",
+    "of --api: milliseconds between two pieces of a streamed answer at least: fewer pieces of more tokens cost less; 0 for one of each token",
+    wholeNumber(0, 1000),
+    0,
+  )
   .option("--deadline <s>", "of --api: seconds that an answer may take", wholeNumber(1, 86_400), 600)
   .option("--drain <s>", "of --api: seconds to finish texts in when the server is stopped", wholeNumber(0, 3600), 30)
   .option("--no-warm-up", "of --api: be ready at once; the first answers are slower and less even")

@@ -17,18 +17,19 @@ export interface Piece {
 
 export interface PlacedToken {
   readonly event: TokenEvent;
-  /** Characters of the text before the token's own; before a character that it shares with others. */
+  /** Characters of the text before the token's own; before a character that it shares with others. 0 where not asked for. */
   readonly offset: number;
 }
 
 /**
  * @param hidden how many of the prompt's first tokens have no text of their own
  * @param stop strings that end the text before them; those in the prompt do not
+ * @param offsets whether it is asked where each token's text begins
  */
 export async function* piecesOf(
   text: WrittenText,
   tokenizer: Tokenizer,
-  { hidden, stop }: { readonly hidden: number; readonly stop: readonly string[] },
+  { hidden, stop, offsets }: { readonly hidden: number; readonly stop: readonly string[]; readonly offsets: boolean },
 ): AsyncGenerator<Piece> {
   const decoder = tokenizer.createStreamDecoder();
   const holder = createHolder(stop);
@@ -36,9 +37,9 @@ export async function* piecesOf(
   let length = 0;
   for await (const event of text.events) {
     const shown = index++ < hidden && event.ofPrompt ? "" : decoder.push(event.token);
-    const own = tokenizer.decode([event.token]);
     // Before its own text there may be some of tokens before it, which it has made certain.
-    const token = { event, offset: length + (shown.endsWith(own) ? shown.length - own.length : 0) };
+    const own = offsets ? tokenizer.decode([event.token]) : "";
+    const token = { event, offset: offsets ? length + (shown.endsWith(own) ? shown.length - own.length : 0) : 0 };
     length += shown.length;
     if (event.ofPrompt) {
       yield { text: shown, token };

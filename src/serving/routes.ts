@@ -19,7 +19,7 @@ import { apiGuard, type ApiAccess } from "./api-guard.ts";
 import { asRequestError, errorBody, RequestError } from "./errors.ts";
 import { openEvents } from "./events.ts";
 import { servingMetrics } from "./metrics.ts";
-import { piecesOf } from "./pieces.ts";
+import { piecesOf, type PlacedToken } from "./pieces.ts";
 import { chatJob, completionJob, type Job, tokenizeRequest, detokenizeRequest } from "./requests.ts";
 import type { Served } from "./served.ts";
 import { createTurns } from "./turns.ts";
@@ -27,11 +27,13 @@ import { createTurns } from "./turns.ts";
 export interface ApiOptions extends ApiAccess {
   /** Seconds after which a request that is not answered ends. */
   readonly deadline: number;
+  /** Milliseconds between two pieces of a streamed answer at least. Default: a piece for each token */
+  readonly pace?: number | undefined;
 }
 
 const LONGEST_BODY = 4 << 20;
 
-export function createApi(served: Served, { deadline, ...access }: ApiOptions): Hono {
+export function createApi(served: Served, { deadline, pace = 0, ...access }: ApiOptions): Hono {
   const { engine, tokenizer, name, created, context: length } = served;
   const app = new Hono();
   app.use(apiGuard(access));
@@ -55,7 +57,7 @@ export function createApi(served: Served, { deadline, ...access }: ApiOptions): 
         await turn();
         const body = await bodyOf(context);
         const job = await Promise.race([jobOf(body, served, watch.signal), aborted(watch.signal)]);
-        if (job.stream) return streamed(context, job, served, watch);
+        if (job.stream) return streamed(context, job, served, watch, pace);
         return context.json(await whole(job, served));
       } catch (error) {
         watch.abort(error);
@@ -173,7 +175,11 @@ async function whole(job: Job, served: Served): Promise<object> {
   const answers = await Promise.all(
     texts.map((text, index) =>
       wholeChoice(
-        piecesOf(text, served.tokenizer, { hidden: job.hidden[index]!, stop: job.stop }),
+        piecesOf(text, served.tokenizer, {
+          hidden: job.hidden[index]!,
+          stop: job.stop,
+          offsets: job.texts[index]!.alternatives !== undefined,
+        }),
         index,
         form,
         served.tokenizer,
@@ -189,8 +195,11 @@ async function whole(job: Job, served: Served): Promise<object> {
   };
 }
 
-/** The answer to a job, an event for each piece; a client that reads slowly holds up only itself. */
-function streamed(context: Context, job: Job, served: Served, watch: Watch): Response {
+/**
+ * The answer to a job, an event for each piece, or for all pieces of so many milliseconds; a client that reads slowly holds
+ * up only itself.
+ */
+function streamed(context: Context, job: Job, served: Served, watch: Watch, pace: number): Response {
   const form = formOf(job.kind);
   const { tokenizer } = served;
   // What is refused is refused before the stream begins.
@@ -203,17 +212,24 @@ function streamed(context: Context, job: Job, served: Served, watch: Watch): Res
   const write = async (index: number): Promise<void> => {
     const withLogprobs = job.texts[index]!.alternatives !== undefined;
     let first = true;
+    let due = 0;
+    // What has not been sent. Of a piece that is held back only its log-probability is told.
+    let [unsent, tokens]: [string, PlacedToken[]] = ["", []];
     for await (const { text, token, end } of piecesOf(texts[index]!, tokenizer, {
       hidden: job.hidden[index]!,
       stop: job.stop,
+      offsets: withLogprobs,
     })) {
       if (token && !token.event.ofPrompt) written++;
-      // Of a piece that is held back only its log-probability is told.
-      if (text === "" && end === undefined && !withLogprobs && !first) continue;
-      const logprobs = withLogprobs && token ? form.logprobs([token], tokenizer) : null;
-      const choice = { index, ...form.delta(text, first), logprobs, finish_reason: end ?? null };
+      unsent += text;
+      if (withLogprobs && token) tokens.push(token);
+      const nothing = unsent === "" && tokens.length === 0;
+      if (!first && end === undefined && (nothing || (pace > 0 && performance.now() < due))) continue;
+      const logprobs = tokens.length > 0 ? form.logprobs(tokens, tokenizer) : null;
+      const choice = { index, ...form.delta(unsent, first), logprobs, finish_reason: end ?? null };
+      [unsent, tokens, first] = ["", [], false];
+      if (pace > 0) due = performance.now() + pace;
       await send({ ...head, choices: [choice] });
-      first = false;
     }
   };
   const writeAll = async (): Promise<void> => {

@@ -217,6 +217,28 @@ describe("a client that goes", () => {
   });
 });
 
+test("pieces with a pace have all tokens of their time, the first at once, and nothing is lost", async () => {
+  const paced = await listenForApi(served, { host: "127.0.0.1", port: 0, deadline: 60, pace: 1000 });
+  const others = new OpenAI({ apiKey: "none", baseURL: `${paced.url}v1`, maxRetries: 0 });
+  const asked = { model, prompt, max_tokens: 40, seed: 7, logprobs: 1, stream: true } as const;
+  const [each, few] = await Promise.all(
+    [client, others].map(async (one) => collect(await one.completions.create(asked))),
+  );
+  await paced.close();
+  const textOf = (chunks: typeof each): string => chunks!.map(({ choices }) => choices[0]!.text).join("");
+  const tokensOf = (chunks: typeof each): (readonly [string, number, number])[] =>
+    chunks!.flatMap(({ choices: [choice] }) => {
+      const { tokens = [], token_logprobs: likely = [], text_offset: offsets = [] } = choice!.logprobs ?? {};
+      return tokens.map((token, index) => [token, likely[index]!, offsets[index]!] as const);
+    });
+  expect(each!.length).toBeGreaterThan(40);
+  // The first, and one with the end.
+  expect(few).toHaveLength(2);
+  expect(textOf(few)).toBe(textOf(each));
+  expect(tokensOf(few)).toEqual(tokensOf(each));
+  expect(few!.at(-1)!.choices[0]!.finish_reason).toBe("length");
+});
+
 test("a deadline ends what is not ready", async () => {
   const late = await listenForApi(served, { host: "127.0.0.1", port: 0, deadline: 0.01 });
   const answer = await fetch(`${late.url}v1/completions`, {
