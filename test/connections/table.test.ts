@@ -67,6 +67,6 @@ test("the configuration it shows is one", () => {
   const used = sublayerRows(model);
   expect(used).toHaveLength(16);
   expect(used[0]!.connection).toBe("residual");
-  expect(used[8]!.connection).toBe("mhc:streams=4:iterations=20:residualMap=cayley");
+  expect(used[8]!.connection).toBe("mhc:streams=4:residualMap=cayley");
   expect(used[15]!.form).toBe("2 streams");
 });

@@ -14,7 +14,7 @@ import { connectionKinds, connectionSchema } from "../../src/connections/table.t
 import type { Document } from "../../src/data/split.ts";
 import { createWasmRuntime } from "../../src/runtime.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../../src/training/checkpoint-files.ts";
-import { choiceOf, configsOf, firstChoice, modelOf, queryOf } from "../../web/site/src/train/choice.ts";
+import { choiceOf, configsOf, firstChoice, modelOf, queryOf, titleOf } from "../../web/site/src/train/choice.ts";
 import { follow, gainOf, growingCurve } from "../../web/site/src/train/curves.ts";
 import { kinds } from "../../web/site/src/train/kinds.ts";
 import { hasProjection, openSession, prepare } from "../../web/site/src/train/session.ts";
@@ -48,6 +48,28 @@ describe("a choice", () => {
     ]);
     expect(choiceOf(queryOf(choice))).toEqual(choice);
     expect(choiceOf("text=moby-dick").text).toBe("moby-dick");
+    const words = ["mhc:4:sinkhorn:maps=post", "mhc:4:cayley:at=attention", "mhc:8:sinkhorn:at=second:half"];
+    const more = choiceOf(`models=${words.join(",")}&size=deep`);
+    expect(more.models).toEqual([
+      { kind: "mhc", streams: 4, map: "sinkhorn", maps: "post" },
+      { kind: "mhc", streams: 4, map: "cayley", at: "attention" },
+      { kind: "mhc", streams: 8, map: "sinkhorn", at: "second", half: true },
+    ]);
+    expect(choiceOf(queryOf(more))).toEqual(more);
+    expect(configsOf(more, 300).map(modelOf)).toEqual(more.models);
+    expect(more.models.map(titleOf)).toEqual([
+      "mHC, n = 4, write only",
+      "mHC, n = 4, cayley, attention",
+      "mHC, n = 8, half mixed, the second half",
+    ]);
+    // What the library does not allow together is left out, and so is what it does not know.
+    expect(
+      choiceOf("models=mhc:4:sinkhorn:maps=post:half,hc:2:sinkhorn:half:at=first,mhc:2:sinkhorn:maps=x:at=y").models,
+    ).toEqual([
+      { kind: "mhc", streams: 4, map: "sinkhorn", maps: "post" },
+      { kind: "hc", streams: 2, map: "sinkhorn" },
+      { kind: "mhc", streams: 2, map: "sinkhorn" },
+    ]);
     // Fractions are equal parts of the width: 64 has no third, 48 has.
     expect(["quick", "deep"].map((size) => choiceOf(`models=frac:3&size=${size}`).models[0]!.streams)).toEqual([4, 3]);
     expect(choiceOf("rate=1e-300").learningRate).toBe(firstChoice.learningRate);
