@@ -55,8 +55,11 @@ export function createApi(served: Served, { deadline, pace = 0, ...access }: Api
       const watch = watchRequest(context.req.raw.signal, deadline);
       try {
         await turn();
+        // Its client may have gone meanwhile, and the server with it.
+        watch.signal.throwIfAborted();
         const body = await bodyOf(context);
         const job = await Promise.race([jobOf(body, served, watch.signal), aborted(watch.signal)]);
+        watch.signal.throwIfAborted();
         if (job.stream) return streamed(context, job, served, watch, pace);
         return context.json(await whole(job, served));
       } catch (error) {
