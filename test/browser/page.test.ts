@@ -113,34 +113,36 @@ describe.skipIf(missing)("the page of examples/browser", { timeout: 120_000 }, (
   });
 
   test("does not freeze while it trains by itself, on one thread or on two", async () => {
-    // A page that computed itself would be busy for a whole step.
+    // A page that computed itself would be busy for the whole of each step.
+    const wanted = { ...sizes, steps: 12, batch: 16, context: 64, tokens: 0 };
     for (const [wishes, isolated] of [
       ["", false],
       ["&threads=2", true],
     ] as const) {
-      // What a task of the page's main thread takes at most, once it trains.
-      let longest: Promise<number> | undefined;
+      // What tasks of the page's main thread take at most, from look to look, once it trains.
+      const taken: number[] = [];
       const watch = async (page: Page): Promise<void> => {
-        await page.exposeFunction("tellLongest", (milliseconds: number) => (longest = Promise.resolve(milliseconds)));
+        await page.exposeFunction("tellTaken", (milliseconds: number) => void taken.push(milliseconds));
         await page.evaluate(() => {
-          let [before, most] = [Number.NaN, 0];
-          const tell = (globalThis as unknown as { tellLongest(milliseconds: number): void }).tellLongest;
+          let before = Number.NaN;
+          const tell = (globalThis as unknown as { tellTaken(milliseconds: number): void }).tellTaken;
           setInterval(() => {
             const now = performance.now();
             const trains = document.querySelector("[role=status]")?.textContent?.startsWith("Step");
-            if (trains && now - before > most) tell((most = now - before));
+            if (trains && before > 0) tell(now - before);
             before = trains ? now : Number.NaN;
           }, 4);
         });
       };
       const { losses, status } = await trained(`runtime=wasm&in=page${wishes}`, isolated, {
-        wanted: { ...sizes, batch: 16, context: 64, tokens: 0 },
+        wanted,
         watch,
       });
-      expect(losses).toHaveLength(sizes.steps);
-      // On a busy machine both are longer.
-      const seconds = Number(/([\d.]+) s,/.exec(status)?.[1]);
-      expect(await longest).toBeLessThan((1000 * seconds) / sizes.steps / 2);
+      expect(losses).toHaveLength(wanted.steps);
+      expect(taken.length).toBeGreaterThan(0);
+      // On a busy machine both are longer, and now and then the page has no core for a while.
+      const half = (1000 * Number(/([\d.]+) s,/.exec(status)?.[1])) / wanted.steps / 2;
+      expect(taken.filter((milliseconds) => milliseconds > half).length).toBeLessThan(wanted.steps / 2);
     }
   });
 
